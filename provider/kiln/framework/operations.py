@@ -1,0 +1,218 @@
+"""The verbs of a resource on decoded wire data: what every host calls, and the same for all of them.
+
+Data in and out is plain Python with the marker values of ``values``. Here secrecy is carried through, names and sticky
+defaults are resolved, models are parsed, and previews are answered without touching a resource.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kiln.framework.context import Context
+from kiln.framework.errors import InputError, InputErrors, KilnError, PartialCreate
+from kiln.framework.model import Impact, Model, alias_of, facts_of, nested_model, parse, walk_secret_fields
+from kiln.framework.plan import Plan
+from kiln.framework.resource import AnyResource
+from kiln.framework.values import UNKNOWN, Path, Secret, conceal, has_unknown, reveal, secret_paths
+
+Data = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Autoname:
+    """How the engine wants an object without a stated name to be called."""
+
+    mode: Literal["propose", "enforce", "disable"]
+    proposed: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An object as a host reports it: ``inputs`` are only set by ``read``."""
+
+    id: str
+    state: dict[str, Any]
+    inputs: dict[str, Any] | None = None
+
+
+class Partial(Exception):
+    """A create or update left an object that exists but is not finished."""
+
+    def __init__(self, outcome: Outcome, reasons: tuple[str, ...]) -> None:
+        super().__init__("; ".join(reasons))
+        self.outcome = outcome
+        self.reasons = reasons
+
+
+def check(
+    ctx: Context,
+    resource: AnyResource,
+    news: Data,
+    olds: Data | None,
+    logical_name: str,
+    autoname: Autoname | None = None,
+) -> dict[str, Any]:
+    """All inputs with their defaults, secrets marked. Raises InputErrors."""
+    data = dict(reveal(news))
+    old_data = dict(reveal(olds)) if olds else {}
+    for name, field in resource.Inputs.model_fields.items():
+        key = field.alias or name
+        if data.get(key) is None and facts_of(field).sticky and key in old_data:
+            data[key] = old_data[key]
+    if "name" in resource.Inputs.model_fields and data.get("name") is None:
+        data["name"] = _automatic_name(logical_name, autoname)
+    try:
+        new = parse(resource.Inputs, data)
+        checked = resource.check(ctx, new, parse_old(resource.Inputs, old_data) if old_data else None)
+    except InputError as error:
+        raise InputErrors([error]) from error
+    return mark_secrets(type(checked), checked.wire(), set(secret_paths(news)))
+
+
+def _automatic_name(logical_name: str, autoname: Autoname | None) -> str:
+    if autoname is not None and autoname.mode == "disable":
+        raise InputErrors([InputError("name", "'name' is required: automatic naming is disabled", action="set it")])
+    return autoname.proposed if autoname is not None and autoname.proposed else logical_name
+
+
+def diff(ctx: Context, resource: AnyResource, id: str, state: Data, olds: Data, news: Data) -> Plan:
+    """The plan from the old inputs to the new ones; impacts beyond ``live`` are told to the user."""
+    plan = resource.diff(
+        ctx,
+        id,
+        parse_old(resource.State, reveal(state)),
+        parse_old(resource.Inputs, reveal(olds)),
+        parse(resource.Inputs, reveal(news)),
+    )
+    name = news.get("name") or id
+    for change in plan.changes:
+        if change.impact is not Impact.LIVE:
+            ctx.log.info(f"{reveal(name)}: {change}")
+    return plan
+
+
+def create(ctx: Context, resource: AnyResource, inputs: Data, *, preview: bool = False) -> Outcome:
+    """Make the object. In a preview nothing is done and every output is unknown."""
+    secrets = set(secret_paths(inputs))
+    model = parse(resource.Inputs, reveal(inputs))
+    if preview:
+        state = model.wire() | {key: UNKNOWN for key, _ in _outputs(resource.State)}
+        return Outcome("", mark_secrets(resource.State, state, secrets))
+    try:
+        made = resource.create(ctx, model)
+    except PartialCreate as partial:
+        raise _partial(resource, partial, secrets) from partial
+    return Outcome(made.id, mark_secrets(resource.State, made.state.wire(), secrets))
+
+
+def read(ctx: Context, resource: AnyResource, id: str, inputs: Data | None, state: Data | None) -> Outcome | None:
+    """The object as it is now with inputs in desired shape, None when it is gone."""
+    secrets = set(secret_paths(inputs or {})) | set(secret_paths(state or {}))
+    found = resource.read(
+        ctx,
+        id,
+        parse_old(resource.Inputs, reveal(inputs)) if inputs else None,
+        parse_old(resource.State, reveal(state)) if state else None,
+    )
+    if found is None:
+        return None
+    return Outcome(
+        found.id,
+        mark_secrets(resource.State, found.state.wire(), secrets),
+        mark_secrets(resource.Inputs, found.inputs.wire(), secrets),
+    )
+
+
+def update(
+    ctx: Context, resource: AnyResource, id: str, state: Data, olds: Data, news: Data, *, preview: bool = False
+) -> Outcome:
+    """Change the object. In a preview, outputs that a changed input may alter are unknown and the others stay."""
+    secrets = set(secret_paths(news))
+    new = parse(resource.Inputs, reveal(news))
+    old = parse_old(resource.Inputs, reveal(olds))
+    before = parse_old(resource.State, reveal(state))
+    if preview:
+        plan = resource.diff(ctx, id, before, old, new)
+        after = new.wire()
+        for key, depends in _outputs(resource.State):
+            known = before.wire().get(key)
+            after[key] = UNKNOWN if plan.touches(*depends) else known
+        return Outcome(id, mark_secrets(resource.State, {k: v for k, v in after.items() if v is not None}, secrets))
+    try:
+        changed = resource.update(ctx, id, before, old, new)
+    except PartialCreate as partial:
+        raise _partial(resource, partial, secrets) from partial
+    return Outcome(id, mark_secrets(resource.State, changed.wire(), secrets))
+
+
+def delete(ctx: Context, resource: AnyResource, id: str, state: Data) -> None:
+    """Remove the object; one that is gone is a success."""
+    resource.delete(ctx, id, parse_old(resource.State, reveal(state)))
+
+
+def _partial(resource: AnyResource, partial: PartialCreate, secrets: set[Path]) -> Partial:
+    state = mark_secrets(resource.State, partial.state.wire(), secrets)
+    return Partial(Outcome(partial.id, state), partial.reasons)
+
+
+def mark_secrets(model: type[Model], data: dict[str, Any], paths: set[Path]) -> dict[str, Any]:
+    """``data`` with ``Secret`` around what was secret on the way in and what the model declares secret."""
+    marked = conceal(data, paths | set(walk_secret_fields(model, data)))
+    assert isinstance(marked, dict)
+    return {key: value for key, value in marked.items() if value is not None}
+
+
+def parse_old(model: type[Model], data: Data) -> Any:
+    """Data written by an earlier run, maybe of another version: properties that are no more are dropped.
+
+    Raises:
+        KilnError: the rest cannot be understood; the message says which property.
+    """
+    try:
+        return parse(model, _known(model, data))
+    except InputErrors as error:
+        raise KilnError(
+            "the recorded state cannot be understood",
+            cause=str(error),
+            action="run `pulumi refresh`, or import the object again",
+        ) from error
+
+
+def _known(model: type[Model], data: Data) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        key = alias_of(model, name)
+        if key not in data:
+            continue
+        value, nested = data[key], nested_model(field.annotation)
+        if nested is not None and isinstance(value, Mapping):
+            value = _known(nested, value)
+        elif nested is not None and isinstance(value, list):
+            value = [_known(nested, item) if isinstance(item, Mapping) else item for item in value]
+        kept[key] = value
+    return kept
+
+
+def _outputs(model: type[Model]) -> list[tuple[str, tuple[str, ...]]]:
+    return [
+        (alias_of(model, name), facts_of(field).changes_with)
+        for name, field in model.model_fields.items()
+        if facts_of(field).output
+    ]
+
+
+__all__ = [
+    "Autoname",
+    "Outcome",
+    "Partial",
+    "Secret",
+    "check",
+    "create",
+    "delete",
+    "diff",
+    "has_unknown",
+    "read",
+    "update",
+]

@@ -1,0 +1,199 @@
+"""Guests: what Kiln asks for (``DomainSpec``) and what the node says there is (``Domain``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from kiln.framework.context import Context
+from kiln.ports.marks import Mark
+from kiln.ports.volumes import Volume
+
+PowerState = Literal["running", "stopped", "paused", "crashed", "saved"]
+
+
+@dataclass(frozen=True)
+class DiskSpec:
+    """A disk or CD of a guest.
+
+    ``chain`` is the volume and its whole backing chain, top first: the XML names every member with its format, so that
+    nothing is ever probed. ``target`` is the guest device name (``vda``, ``sda``). ``boot_order`` is 1-based.
+    """
+
+    chain: Sequence[Volume]
+    target: str
+    device: Literal["disk", "cdrom"] = "disk"
+    bus: Literal["virtio", "scsi", "sata"] = "virtio"
+    boot_order: int | None = None
+    serial: str | None = None
+
+
+@dataclass(frozen=True)
+class NicSpec:
+    """A network interface. Exactly one of ``network`` (libvirt network) and ``bridge`` (host bridge) is set, or neither
+    for user-mode networking. ``mac`` is lower case with colons."""
+
+    mac: str
+    network: str | None = None
+    bridge: str | None = None
+    model: str = "virtio"
+    boot_order: int | None = None
+
+
+@dataclass(frozen=True)
+class BootSpec:
+    """Direct kernel boot: paths on the node and the kernel's command line."""
+
+    kernel: str
+    initrd: str | None = None
+    cmdline: str | None = None
+
+
+@dataclass(frozen=True)
+class DomainSpec:
+    """A guest as Kiln wants it. Memory is KiB. ``accelerator`` is the effective one.
+
+    ``graphics_password`` is only set when ``graphics`` is ``vnc``. ``metadata`` are free key/value pairs kept in the
+    domain's metadata. ``platform_config`` holds platform settings that have no property of their own.
+    """
+
+    name: str
+    uuid: str
+    memory: int
+    vcpus: int
+    arch: str
+    accelerator: Literal["kvm", "tcg"]
+    cpu_mode: str
+    firmware: Literal["bios", "efi"]
+    disks: Sequence[DiskSpec]
+    nics: Sequence[NicSpec]
+    mark: Mark
+    boot: BootSpec | None = None
+    description: str | None = None
+    graphics: Literal["none", "vnc"] = "none"
+    graphics_password: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    platform_config: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DomainDisk:
+    """A disk of a guest as the node sees it; ``path`` is None for an empty CD drive."""
+
+    target: str
+    device: str
+    bus: str
+    path: str | None
+    format: str | None
+    serial: str | None = None
+    boot_order: int | None = None
+
+
+@dataclass(frozen=True)
+class DomainNic:
+    """A network interface as the node sees it."""
+
+    mac: str
+    kind: str
+    source: str | None
+    model: str | None
+
+
+@dataclass(frozen=True)
+class Address:
+    """An IP address of a guest's interface. ``source`` is ``lease``, ``agent`` or ``arp``."""
+
+    mac: str
+    address: str
+    prefix: int | None
+    source: str
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A guest as the node sees it, from its persistent definition (memory in KiB).
+
+    ``mark`` is None for guests Kiln did not make. ``vnc_port`` is known while it runs.
+    """
+
+    name: str
+    uuid: str
+    state: PowerState
+    memory: int
+    vcpus: int
+    cpu_mode: str | None
+    firmware: str
+    accelerator: str
+    disks: Sequence[DomainDisk]
+    nics: Sequence[DomainNic]
+    autostart: bool
+    boot: BootSpec | None
+    description: str | None
+    graphics: str
+    mark: Mark | None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    vnc_port: int | None = None
+    console_log: str | None = None
+
+
+class Console(Protocol):
+    """An open stream of a guest's serial console, bytes out of the guest only."""
+
+    def read(self, ctx: Context, seconds: float) -> bytes:
+        """What the guest wrote since the last call; waits up to ``seconds`` for the first byte, then b""."""
+
+    def close(self) -> None:
+        """End the stream; the guest is not disturbed."""
+
+
+class Domains(Protocol):
+    """What can be done with the guests of one node. Guests are named by UUID."""
+
+    def define(self, ctx: Context, spec: DomainSpec) -> Domain:
+        """Define, or redefine under the same UUID. Raises Conflict when another UUID has the name."""
+
+    def get(self, ctx: Context, uuid: str) -> Domain:
+        """One guest. Raises NotFound."""
+
+    def by_name(self, ctx: Context, name: str) -> Domain:
+        """One guest by name. Raises NotFound."""
+
+    def list(self, ctx: Context) -> Sequence[Domain]:
+        """All guests of the node, running or not."""
+
+    def start(self, ctx: Context, uuid: str, *, with_console: bool = False) -> Console | None:
+        """Start the guest; with ``with_console`` its serial console is opened before the guest runs its first
+        instruction (started paused, then resumed) and returned. A running guest is left alone (console opened)."""
+
+    def shutdown(self, ctx: Context, uuid: str, timeout: float) -> bool:
+        """Ask the guest to power off (agent, else ACPI), wait up to ``timeout`` seconds, then force it off.
+
+        True when it went by itself. A guest that does not run is a success."""
+
+    def destroy(self, ctx: Context, uuid: str) -> None:
+        """Force the guest off; one that does not run, or is gone, is a success."""
+
+    def undefine(self, ctx: Context, uuid: str) -> None:
+        """Remove the definition with NVRAM, TPM state, managed save, snapshots; gone is a success."""
+
+    def set_mark(self, ctx: Context, uuid: str, mark: Mark) -> None:
+        """Replace the ownership mark, in the persistent and the live definition."""
+
+    def set_autostart(self, ctx: Context, uuid: str, autostart: bool) -> None:
+        """Start the guest with the node, or not."""
+
+    def set_description(self, ctx: Context, uuid: str, description: str | None) -> None:
+        """Replace the description in the persistent and live definition."""
+
+    def detach_disk(self, ctx: Context, uuid: str, target: str) -> None:
+        """Remove the disk or CD ``target`` from the live and the persistent definition; not there is a success."""
+
+    def addresses(self, ctx: Context, uuid: str) -> Sequence[Address]:
+        """The guest's addresses from DHCP leases, then ARP, then the agent when it answers within 5 s."""
+
+    def agent_command(self, ctx: Context, uuid: str, command: str, seconds: float) -> str | None:
+        """Send a guest-agent command (JSON text) and return the reply, None when no agent answers in ``seconds``."""
+
+    def log_tail(self, ctx: Context, uuid: str, limit: int) -> bytes:
+        """The last ``limit`` bytes of the serial console's log file, b"" when this process cannot read it."""

@@ -1,0 +1,40 @@
+"""Ownership marks: how an object on a node says which operation of Kiln made it and whether that operation finished."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Phase = Literal["creating", "done"]
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that a ``creating`` mark belongs to.
+
+    ``machine`` and ``boot`` are the machine and boot ids of the machine Kiln ran on, ``pid`` and ``started`` (clock
+    ticks since boot, proc(5) field 22) name the process, ``expires`` is the UTC time in seconds since the epoch after
+    which the operation cannot be running any more, for readers on other machines.
+    """
+
+    machine: str
+    boot: str
+    pid: int
+    started: int
+    expires: int
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Who made an object. ``urn`` is a hint for people, never proof of ownership.
+
+    ``role`` says what the object is to its owner: ``image``, ``disk``, ``root``, ``seed``, ``kernel``, ``initrd``,
+    ``server``, ``pool``. ``digest`` is the verified digest of an image's content (see ``transfer.digest``).
+    """
+
+    operation: str
+    phase: Phase
+    urn: str = ""
+    role: str = ""
+    digest: str = ""
+    holder: Holder | None = None

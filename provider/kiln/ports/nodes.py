@@ -1,0 +1,119 @@
+"""Nodes: machines that run guests, their facts and their networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from kiln.framework.context import Context
+from kiln.ports.domains import Domains
+from kiln.ports.volumes import Volumes
+
+AcceleratorName = Literal["kvm", "tcg"]
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """What will execute guests' code, and why that one."""
+
+    name: AcceleratorName
+    reason: str
+
+
+@dataclass(frozen=True)
+class Prerequisite:
+    """One thing a node needs. ``mend`` is the command or action that puts it right, empty when all is well."""
+
+    name: str
+    status: Literal["ok", "warn", "fail"]
+    detail: str
+    mend: str = ""
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """What a node is. ``identity`` is ``<driver>:<host uuid>``; memory is KiB; versions are dotted."""
+
+    identity: str
+    platform: str
+    hostname: str
+    arch: str
+    cpus: int
+    memory: int
+    libvirt_version: str
+    emulator_version: str
+    firmwares: Sequence[str]
+    confinement: Sequence[str]
+    info: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A libvirt network. ``dhcp`` says whether it hands out addresses."""
+
+    name: str
+    active: bool
+    bridge: str | None
+    dhcp: bool
+
+
+class Networks(Protocol):
+    """The networks of one node."""
+
+    def get(self, ctx: Context, name: str) -> Network:
+        """One network. Raises NotFound."""
+
+    def list(self, ctx: Context) -> Sequence[Network]:
+        """All networks."""
+
+    def has_bridge(self, ctx: Context, name: str) -> bool | None:
+        """Whether a host bridge of that name exists; None when the platform cannot tell."""
+
+
+class Node(Protocol):
+    """A connected node."""
+
+    @property
+    def uri(self) -> str:
+        """The libvirt URI it was reached by."""
+
+    @property
+    def session(self) -> bool:
+        """True for an unprivileged ``qemu:///session`` daemon: user-mode networking, a pool of its own."""
+
+    @property
+    def domains(self) -> Domains:
+        """Its guests."""
+
+    @property
+    def volumes(self) -> Volumes:
+        """Its storage."""
+
+    @property
+    def networks(self) -> Networks:
+        """Its networks."""
+
+    def identity(self, ctx: Context) -> str:
+        """``<driver>:<host uuid>``, the same for every URI of the machine."""
+
+    def facts(self, ctx: Context) -> NodeFacts:
+        """What the node is, read once per connection."""
+
+    def accelerator(self, ctx: Context, wanted: Literal["auto", "kvm", "tcg"]) -> Accelerator:
+        """The accelerator guests will get. ``auto`` starts a probe guest, once per boot of the node.
+
+        Raises InputError-free ``Refused`` when ``kvm`` is wanted and the probe shows that it does not work."""
+
+    def prerequisites(self, ctx: Context, pool: str, network: str | None) -> Sequence[Prerequisite]:
+        """Everything a node needs, checked now (see ``kiln doctor``)."""
+
+
+class Nodes(Protocol):
+    """Where connected nodes come from: one connection per URI, shared by all operations, reopened when it died."""
+
+    def get(self, ctx: Context, uri: str) -> Node:
+        """The node at ``uri``. Raises Unreachable within 15 s, or Refused for a transport that is not allowed."""
+
+    def close(self) -> None:
+        """Close all connections."""

@@ -1,0 +1,145 @@
+"""Storage: pools and the volumes in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from kiln.framework.context import Context
+from kiln.ports.marks import Mark
+
+Format = Literal["qcow2", "raw", "iso"]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A storage pool. ``path`` is the directory on the node, empty for pools without one; sizes are bytes."""
+
+    name: str
+    type: str
+    path: str
+    active: bool
+    capacity: int = 0
+    available: int = 0
+
+
+@dataclass(frozen=True)
+class VolumeRef:
+    """A volume by its pool and name; its text form ``pool/name`` is the id of images and disks."""
+
+    pool: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.pool}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A volume as the node sees it. Sizes are bytes.
+
+    ``backing`` is the path of the file this one is an overlay of, or None; ``backing_format`` belongs to it.
+    """
+
+    ref: VolumeRef
+    path: str
+    format: str
+    virtual_size: int
+    allocation: int
+    backing: str | None = None
+    backing_format: str | None = None
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of a volume's content: ``data``, or a hole of ``hole`` bytes when ``data`` is None."""
+
+    data: bytes | memoryview | None
+    hole: int = 0
+
+
+class Volumes(Protocol):
+    """What can be done with the storage of one node.
+
+    Sidecars (``.<volume>.kiln``) and files under a temporary name never appear in any listing.
+    """
+
+    def pool(self, ctx: Context, name: str) -> Pool:
+        """The pool named ``name``. Raises NotFound."""
+
+    def ensure_pool(self, ctx: Context, name: str, path: str | None) -> bool:
+        """Make sure the pool exists and runs; True when it was made now (then it is marked as Kiln's, shared).
+
+        ``path`` is the directory for a new pool (default: chosen by the platform). An existing pool is started when it
+        is stopped, never changed and never owned. Safe to call from many threads and processes at once.
+        """
+
+    def remove_pool(self, ctx: Context, name: str) -> bool:
+        """Remove a pool that Kiln made and that holds no volume; True when removed, False when it is left alone."""
+
+    def list(self, ctx: Context, pool: str) -> Sequence[Volume]:
+        """All volumes of the pool."""
+
+    def get(self, ctx: Context, ref: VolumeRef) -> Volume:
+        """One volume, read afresh. Raises NotFound (of pool or volume)."""
+
+    def by_path(self, ctx: Context, path: str) -> Volume:
+        """The volume stored at ``path`` on the node. Raises NotFound."""
+
+    def chain(self, ctx: Context, ref: VolumeRef) -> Sequence[Volume]:
+        """The volume and everything it is an overlay of, top first. Raises NotFound, or Refused for a chain that
+        leaves the node's pools."""
+
+    def overlays(self, ctx: Context, ref: VolumeRef) -> Sequence[VolumeRef]:
+        """The volumes, in any pool of the node, that have this one in their backing chain."""
+
+    def create(
+        self,
+        ctx: Context,
+        ref: VolumeRef,
+        *,
+        format: Format,
+        virtual_size: int,
+        backing: Volume | None = None,
+        mode: int = 0o600,
+    ) -> Volume:
+        """Make an empty volume, or an overlay of ``backing`` (qcow2, compat 1.1). Raises Conflict when the name is
+        taken, NotFound when the pool is not there."""
+
+    def delete(self, ctx: Context, ref: VolumeRef) -> None:
+        """Delete a volume; one that is not there is a success."""
+
+    def grow(self, ctx: Context, ref: VolumeRef, virtual_size: int) -> None:
+        """Make the volume's virtual size ``virtual_size`` bytes. Raises Refused when that would shrink it."""
+
+    def copy(self, ctx: Context, source: Volume, ref: VolumeRef, *, format: Format, virtual_size: int) -> Volume:
+        """A full, independent copy made by the node itself (``virStorageVolCreateXMLFrom``)."""
+
+    def local_directory(self, ctx: Context, pool: str) -> Path | None:
+        """The pool's directory when it lies on this machine and this process may write in it, else None."""
+
+    def adopt(self, ctx: Context, ref: VolumeRef, *, format: Format, virtual_size: int, temporary: Path) -> Volume:
+        """Give the finished file ``temporary`` (in the pool's local directory, synced) the volume's final name.
+
+        The name appears at once and whole, and the node knows the volume afterwards. Raises Conflict when taken.
+        """
+
+    def upload(self, ctx: Context, ref: VolumeRef, chunks: Iterator[Chunk]) -> None:
+        """Write ``chunks`` from offset 0 into an existing volume over a sparse libvirt stream."""
+
+    def download(self, ctx: Context, ref: VolumeRef, offset: int, length: int) -> bytes:
+        """``length`` bytes of the volume's file from ``offset`` (not of the guest's view of a qcow2)."""
+
+    def write_mark(self, ctx: Context, ref: VolumeRef, mark: Mark) -> None:
+        """Write or replace the volume's ownership mark (0600 sidecar)."""
+
+    def read_mark(self, ctx: Context, ref: VolumeRef) -> Mark | None:
+        """The volume's ownership mark, None when there is none or it cannot be understood."""
+
+    def delete_mark(self, ctx: Context, ref: VolumeRef) -> None:
+        """Delete the volume's ownership mark; one that is not there is a success."""
+
+    def marks(self, ctx: Context, pool: str) -> Sequence[tuple[VolumeRef, Mark]]:
+        """All marks in the pool, also those whose volume is not there."""
