@@ -189,6 +189,10 @@ class Domains(Protocol):
     def detach_disk(self, ctx: Context, uuid: str, target: str) -> None:
         """Remove the disk or CD ``target`` from the live and the persistent definition; not there is a success."""
 
+    def resize_disk(self, ctx: Context, path: str, virtual_size: int) -> bool:
+        """Grow the disk stored at ``path`` through the running guest that uses it (``virDomainBlockResize``, bytes, the
+        size read again right before since libvirt would shrink without a word). False when no running guest has it."""
+
     def addresses(self, ctx: Context, uuid: str) -> Sequence[Address]:
         """The guest's addresses from DHCP leases, then ARP, then the agent when it answers within 5 s."""
 

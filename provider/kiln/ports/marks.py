@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 Phase = Literal["creating", "done"]
@@ -29,7 +30,8 @@ class Mark:
     """Who made an object. ``urn`` is a hint for people, never proof of ownership.
 
     ``role`` says what the object is to its owner: ``image``, ``disk``, ``root``, ``seed``, ``kernel``, ``initrd``,
-    ``server``, ``pool``. ``digest`` is the verified digest of an image's content (see ``transfer.digest``).
+    ``server``, ``pool``. ``digest`` is the verified digest of an image's content (see ``transfer.digest``). ``info``
+    holds what else belongs to the object and has no place of its own on the node (an image's kernel command line).
     """
 
     operation: str
@@ -38,3 +40,4 @@ class Mark:
     role: str = ""
     digest: str = ""
     holder: Holder | None = None
+    info: Mapping[str, str] = field(default_factory=dict)

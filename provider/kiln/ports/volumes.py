@@ -132,8 +132,9 @@ class Volumes(Protocol):
     def download(self, ctx: Context, ref: VolumeRef, offset: int, length: int) -> bytes:
         """``length`` bytes of the volume's file from ``offset`` (not of the guest's view of a qcow2)."""
 
-    def write_mark(self, ctx: Context, ref: VolumeRef, mark: Mark) -> None:
-        """Write or replace the volume's ownership mark (0600 sidecar)."""
+    def write_mark(self, ctx: Context, ref: VolumeRef, mark: Mark, *, new: bool = False) -> None:
+        """Write or replace the volume's ownership mark (0600 sidecar). With ``new`` an existing mark is left as it is
+        and Conflict raised, atomically: of two processes that claim one name, one wins."""
 
     def read_mark(self, ctx: Context, ref: VolumeRef) -> Mark | None:
         """The volume's ownership mark, None when there is none or it cannot be understood."""
