@@ -1,0 +1,48 @@
+"""What a file was found to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from kiln.ports.volumes import Format
+
+SECTOR = 512
+
+
+@dataclass(frozen=True)
+class Content:
+    """The content of an inspected file. All sizes are bytes.
+
+    ``virtual_size`` is what a guest sees, ``size`` the length of the file, ``allocated`` what its data takes on the
+    file system it was inspected on.
+    """
+
+    format: Format
+    virtual_size: int
+    size: int
+    allocated: int
+
+    @property
+    def kind(self) -> Literal["disk", "iso"]:
+        """Whether a guest sees a disk or a CD."""
+        return "iso" if self.format == "iso" else "disk"
+
+
+class Flaw(Exception):
+    """Why content cannot be used: ``what`` completes a sentence that begins with the file's name."""
+
+    def __init__(self, what: str, action: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.action = action
+
+
+def human(count: int) -> str:
+    """A number of bytes as people read it: ``512 B``, ``1.5 GiB``."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} PiB"
