@@ -33,10 +33,13 @@ class _Abandoned(Exception):
     """The copy failed, so the digest is not wanted any more."""
 
 
-def copy(ctx: Context, source: int, target: int, kind: Kind, doing: str) -> str:
+def copy(
+    ctx: Context, source: int, target: int, kind: Kind, doing: str, *, room: Callable[[int], None] | None = None
+) -> str:
     """Copy the open file ``source`` into the empty open file ``target``, sync it, and return the digest of ``kind``.
 
-    Blocks of zeros are left as holes. The two are the same length afterwards.
+    Blocks of zeros are left as holes. The two are the same length afterwards. ``room`` is called with the bytes that
+    the source takes, once it is known that they will be written and not shared; it raises when they do not fit.
 
     Raises:
         OSError: reading or writing failed (ENOSPC among them).
@@ -54,7 +57,7 @@ def copy(ctx: Context, source: int, target: int, kind: Kind, doing: str) -> str:
     with ThreadPoolExecutor(1, "digest") as pool:
         digest: Future[str] = pool.submit(digest_open_file, source, before.st_size, kind, check)
         try:
-            _fill(ctx, source, target, before, doing)
+            _fill(ctx, source, target, before, doing, room)
         except BaseException:
             abandoned.set()
             raise
@@ -66,10 +69,15 @@ def copy(ctx: Context, source: int, target: int, kind: Kind, doing: str) -> str:
     return result
 
 
-def _fill(ctx: Context, source: int, target: int, before: os.stat_result, doing: str) -> None:
+def _fill(
+    ctx: Context, source: int, target: int, before: os.stat_result, doing: str, room: Callable[[int], None] | None
+) -> None:
     if not clone(source, target):
+        allocated = min(before.st_size, before.st_blocks * 512)
+        if room:
+            room(allocated)
         os.ftruncate(target, before.st_size)
-        progress = Progress(ctx, doing, min(before.st_size, before.st_blocks * 512))
+        progress = Progress(ctx, doing, allocated)
         for run in runs(source, before.st_size, lambda: ctx.check(doing)):
             _copy_run(source, target, run, progress)
     ctx.check(doing)
