@@ -1,0 +1,53 @@
+"""What a libvirt URI says about how the node is reached (https://libvirt.org/uri.html)."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+from kiln.framework.errors import KilnError, Refused
+
+_UNVERIFIED = {"no_verify": {"1"}, "known_hosts_verify": {"ignore"}}
+
+
+def is_local(uri: str) -> bool:
+    """Whether the URI names the daemon of this machine over its unix socket."""
+    parts = urlsplit(uri)
+    return not parts.netloc and _transport(parts.scheme) in {"", "unix"}
+
+
+def is_session(uri: str) -> bool:
+    """Whether the URI names an unprivileged daemon."""
+    return urlsplit(uri).path.rstrip("/") == "/session"
+
+
+def admit(uri: str, *, allow_insecure_transport: bool) -> str:
+    """The URI to open for ``uri``; ssh is told never to ask a question, which nobody would see.
+
+    Raises:
+        Refused: the transport is not encrypted or not verified, and that was not allowed.
+        KilnError: it is not a libvirt URI.
+    """
+    parts = urlsplit(uri)
+    if not parts.scheme:
+        raise KilnError(
+            f"'{uri}' is not a libvirt URI", action="write it like qemu:///system or qemu+ssh://root@host/system"
+        )
+    transport, query = _transport(parts.scheme), dict(parse_qsl(parts.query, keep_blank_values=True))
+    if not allow_insecure_transport:
+        _refuse_insecure(uri, transport, query)
+    if transport == "ssh" and "no_tty" not in query:
+        parts = parts._replace(query="&".join(filter(None, [parts.query, "no_tty=1"])))
+    return urlunsplit(parts) if parts.netloc or transport == "ssh" else uri
+
+
+def _refuse_insecure(uri: str, transport: str, query: dict[str, str]) -> None:
+    action = "use qemu+ssh or qemu+tls with verification, or set allowInsecureTransport on the provider"
+    if transport == "tcp":
+        raise Refused(f"'{uri}' would send everything in plain text, seeds and passwords included", action=action)
+    for key, values in _UNVERIFIED.items():
+        if query.get(key) in values:
+            raise Refused(f"'{uri}' does not verify whom it talks to ({key}={query[key]})", action=action)
+
+
+def _transport(scheme: str) -> str:
+    return scheme.partition("+")[2]
