@@ -32,7 +32,7 @@ class Type:
 
 @dataclass(frozen=True)
 class Property:
-    """One property of a resource, function or nested object."""
+    """One property of a resource, function or nested object. ``always``: its type leaves no room for its absence."""
 
     name: str
     type: Type
@@ -42,6 +42,7 @@ class Property:
     output: bool = False
     replaces: bool = False
     default: Any = None
+    always: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ def _properties(model: type[Model], objects: dict[str, ObjectType]) -> list[Prop
                 output=facts.output,
                 replaces=str(facts.impact) == "replace",
                 default=default if isinstance(default, str | int | float | bool) else None,
+                always=type(None) not in typing.get_args(hints[name]),
             )
         )
     return found

@@ -1,0 +1,101 @@
+"""The plugin's process, ``pulumi-resource-kiln``.
+
+The engine starts it with its own address as the only argument and reads the port from the first line of standard
+output; nothing else may be printed there. At the end of every run the engine calls Cancel and sends SIGINT, and kills
+what is left five seconds later. A plugin whose engine was killed notices that it has a new parent and ends as well.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from kiln.framework.provider import Provider
+
+GRACE_SECONDS = 4.0
+"""How long operations under way may take to end once the process is told to stop; less than the engine's five."""
+
+WATCH_SECONDS = 2.0
+"""How often the process looks whether its engine is still there."""
+
+HELP = """\
+pulumi-resource-kiln is Kiln's plugin for Pulumi; `pulumi` starts it by itself.
+
+usage: pulumi-resource-kiln [ENGINE_ADDRESS]   serve, printing the port on the first line of output
+       pulumi-resource-kiln --version          print the version
+       pulumi-resource-kiln --help             print this text
+
+To debug it, start it by hand under a debugger, take the port it prints, and run
+`PULUMI_DEBUG_PROVIDERS=kiln:PORT pulumi up` in your project. Ctrl-C ends it.
+To use a checkout instead of an installed plugin, name the directory of this program in Pulumi.yaml:
+
+    plugins:
+      providers:
+        - name: kiln
+          path: ../.venv/bin
+"""
+
+
+def load() -> Provider:
+    """Kiln's provider, not yet configured."""
+    from kiln.app import KilnProvider
+
+    return KilnProvider()
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(run(load_provider=load, arguments=sys.argv[1:]))
+
+
+def run(load_provider: Callable[[], Provider], arguments: Sequence[str]) -> int:
+    """Serve the provider that ``load_provider`` makes until a signal comes; returns the exit status."""
+    if "--help" in arguments or "-h" in arguments:
+        sys.stdout.write(HELP)
+        return 0
+    if "--version" in arguments:
+        from kiln import __version__
+
+        sys.stdout.write(__version__ + "\n")
+        return 0
+    address = next((argument for argument in arguments if not argument.startswith("-")), "")
+    serve(load_provider(), address)
+    return 0
+
+
+def serve(provider: Provider, address: str) -> None:
+    """Serve ``provider`` to the engine at ``address`` (none: to whoever attaches) until a signal comes."""
+    from kiln.hosts.pulumi import server as host
+    from kiln.hosts.pulumi.log import EngineLog
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    engine = EngineLog(address)
+    servicer = host.Servicer(provider, engine)
+    server, port = host.serve(servicer)
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
+    _wait(stop, orphans=bool(address))
+    servicer.calls.cancel()
+    server.stop(GRACE_SECONDS).wait(GRACE_SECONDS + 1)
+    engine.close()
+    provider.close()
+
+
+def _wait(stop: threading.Event, *, orphans: bool) -> None:
+    """Wait for the signal, or when an engine started this process for the engine's end."""
+    parent = os.getppid()
+    while not stop.wait(WATCH_SECONDS):
+        if orphans and os.getppid() != parent:
+            return
+
+
+if __name__ == "__main__":
+    main()
