@@ -1,0 +1,101 @@
+"""The one place that joins the parts: configuration, nodes, resources. Hosts and the command line start here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import kiln
+from kiln.framework.context import Context
+from kiln.framework.errors import Bug, InputError
+from kiln.framework.model import Impact, Model, prop
+from kiln.framework.provider import Provider
+from kiln.framework.resource import AnyResource
+from kiln.framework.values import UNKNOWN
+from kiln.ports.nodes import Nodes
+from kiln.resources.disk import Disk
+from kiln.resources.image import Image
+from kiln.resources.names import Name
+from kiln.resources.node import Node
+from kiln.resources.server import Server
+from kiln.resources.site import DEFAULT_POOL, Site
+
+SYSTEM_URI = "qemu:///system"
+
+
+class ProviderConfig(Model):
+    """Configuration of the provider."""
+
+    uri: str = prop(
+        "The libvirt URI of the node for resources that state none. Resolved once and kept in the stack's state.",
+        sticky=True,
+        impact=Impact.LIVE,
+        default_doc="the environment variable `LIBVIRT_DEFAULT_URI`, else `qemu:///system`",
+    )
+    storage_pool: Name = prop(
+        "The storage pool for resources that state none. Made on first need; an existing one is used as it is.",
+        default=DEFAULT_POOL,
+        impact=Impact.LIVE,
+    )
+    image_store: str | None = prop(
+        "Directory in which a relative `source` is looked up when the program's own directory does not have it.",
+        impact=Impact.LIVE,
+    )
+    allow_insecure_transport: bool = prop(
+        "Whether URIs whose traffic is neither encrypted nor authenticated (`qemu+tcp`) may be used.",
+        default=False,
+        impact=Impact.LIVE,
+    )
+
+
+class KilnProvider(Provider):
+    """Kiln as a provider. Nothing is connected before a resource needs its node."""
+
+    name: ClassVar[str] = "kiln"
+    version: ClassVar[str] = kiln.__version__
+    display_name: ClassVar[str] = "Kiln"
+    description: ClassVar[str] = "Virtual machines on hosts that you run yourself, through libvirt."
+    homepage: ClassVar[str] = "https://github.com/kiln-iac/kiln"
+    Config = ProviderConfig
+    kinds: ClassVar[tuple[type[AnyResource], ...]] = (Node, Image, Disk, Server)
+
+    def __init__(self) -> None:
+        self._nodes: Nodes | None = None
+        self._resources: dict[str, AnyResource] = {}
+
+    def check_config(self, ctx: Context, new: Any, old: Any) -> ProviderConfig:
+        """Resolve the URI once: stated, else kept from before, else from the environment."""
+        config: ProviderConfig = new
+        if config.uri is None:
+            uri = os.environ.get("LIBVIRT_DEFAULT_URI") or SYSTEM_URI
+            config = config.model_copy(update={"uri": uri})
+        if config.uri is not UNKNOWN and ":" not in config.uri:
+            raise InputError("uri", f"{config.uri!r} is not a libvirt URI", action="use one such as qemu:///system")
+        return config
+
+    def configure(self, config: Any) -> None:
+        """Make the resources; called once per run."""
+        checked = self.check_config(Context(), config, None)
+        self._nodes = nodes(allow_insecure_transport=checked.allow_insecure_transport)
+        site = Site(self._nodes, checked.uri, checked.storage_pool, checked.image_store)
+        self._resources = {kind.name: kind(site) for kind in (Node, Image, Disk, Server)}
+
+    @property
+    def resources(self) -> Mapping[str, AnyResource]:
+        """The configured resources by name."""
+        if not self._resources:
+            raise Bug("a resource was asked for before the provider was configured")
+        return self._resources
+
+    def close(self) -> None:
+        """Close the connections to all nodes."""
+        if self._nodes is not None:
+            self._nodes.close()
+
+
+def nodes(*, allow_insecure_transport: bool = False) -> Nodes:
+    """The nodes this process can reach. libvirt is loaded only when one is."""
+    from kiln.platforms.libvirt.connection import Connections
+
+    return Connections(allow_insecure_transport=allow_insecure_transport)

@@ -1,0 +1,111 @@
+"""From an image to a writable disk: which kind of clone, why, and making it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from kiln.framework.context import Context
+from kiln.framework.errors import InputError, Refused
+from kiln.framework.units import Size
+from kiln.ports.volumes import Format, Volume, VolumeRef, Volumes
+from kiln.resources.ownership import held
+
+Mode = Literal["auto", "linked", "full"]
+Method = Literal["linked", "full"]
+
+
+@dataclass(frozen=True)
+class Clone:
+    """How a disk is made from an image, and why that way."""
+
+    method: Method
+    format: Literal["qcow2", "raw"]
+    virtual_size: int
+    reason: str
+
+
+def decide(image: Volume, mode: Mode, format: Literal["qcow2", "raw"] | None, size: Size | None, path: str) -> Clone:
+    """The clone that fits. ``path`` is the property that asked for ``size``.
+
+    Raises:
+        InputError: the size is below the image's, or a linked clone cannot have the wanted format.
+    """
+    if size is not None and size.bytes < image.virtual_size:
+        raise InputError(
+            path,
+            f"{size} is smaller than the image '{image.ref}' ({Size.of(image.virtual_size)})",
+            action=f"use at least {Size.of(image.virtual_size)}, or leave the size out",
+        )
+    virtual_size = size.bytes if size is not None else image.virtual_size
+    if mode == "linked" and format == "raw":
+        raise InputError("clone", "a linked clone cannot be raw", action="use format qcow2, or clone full")
+    if mode == "full":
+        return Clone("full", format or "qcow2", virtual_size, "full was asked for")
+    if format == "raw":
+        return Clone("full", "raw", virtual_size, "a raw disk cannot share an image's blocks")
+    reason = "linked was asked for" if mode == "linked" else "an overlay costs nothing until it is written to"
+    return Clone("linked", "qcow2", virtual_size, reason)
+
+
+def image_chain(ctx: Context, volumes: Volumes, ref: VolumeRef, path: str) -> Sequence[Volume]:
+    """The chain of a complete image. Raises InputError when the image is still being made or was left unfinished."""
+    mark = volumes.read_mark(ctx, ref)
+    if mark is not None and mark.phase == "creating":
+        state = "is still being made" if held(mark) else "was left unfinished by an operation that died"
+        raise InputError(path, f"image '{ref}' {state}", action="run the program that makes the image again")
+    return volumes.chain(ctx, ref)
+
+
+def make(ctx: Context, volumes: Volumes, ref: VolumeRef, image: Volume, clone: Clone) -> Volume:
+    """Make the clone under its final name; the caller has claimed the name."""
+    if clone.method == "linked":
+        return volumes.create(ctx, ref, format="qcow2", virtual_size=clone.virtual_size, backing=image)
+    ctx.log.status(f"copying '{image.ref}'")
+    return volumes.copy(ctx, image, ref, format=clone.format, virtual_size=clone.virtual_size)
+
+
+def holds_iso(ctx: Context, volumes: Volumes, volume: Volume) -> bool:
+    """Whether a volume's content is an ISO 9660 or UDF file system, and so attached as a CD (FX-54, FX-55).
+
+    What Kiln made says so in its mark. The bytes of a raw volume are looked at only when it has no mark: a guest can
+    write what it likes to its own disk, and must not turn it into a CD by doing so.
+    """
+    mark = volumes.read_mark(ctx, volume.ref)
+    if mark is not None and "kind" in mark.info:
+        return mark.info["kind"] == "iso"
+    if volume.format == "iso":
+        return True
+    if volume.format != "raw" or volume.virtual_size < 34 * 1024:
+        return False
+    descriptor = volumes.download(ctx, volume.ref, 32 * 1024 + 1, 5)
+    return descriptor in (b"CD001", b"BEA01", b"NSR02", b"NSR03")
+
+
+def refuse_iso(image: Volume, iso: bool, path: str) -> None:
+    """Refuse a root disk made from an ISO. Raises InputError."""
+    if iso:
+        raise InputError(
+            path,
+            f"'{image.ref}' holds an ISO, which cannot be a root disk",
+            action="make a Disk from it and name that in `disks`, next to a blank disk to install on",
+        )
+
+
+def grow(ctx: Context, volumes: Volumes, ref: VolumeRef, virtual_size: int) -> None:
+    """Grow a volume that no running guest uses; it is never shrunk."""
+    current = volumes.get(ctx, ref).virtual_size
+    if current > virtual_size:
+        raise Refused(
+            f"disk '{ref}' is larger ({Size.of(current)}) than {Size.of(virtual_size)}",
+            cause="shrinking a disk would cut off data",
+            action="state at least its present size",
+        )
+    if current < virtual_size:
+        volumes.grow(ctx, ref, virtual_size)
+
+
+def volume_format(kind: str, format: str) -> Format:
+    """The format a volume is stored in: an ISO is stored as it is."""
+    return "raw" if kind == "iso" or format == "raw" else "qcow2"

@@ -1,0 +1,277 @@
+"""Disk: a volume that lives on its own, apart from the servers that use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator
+
+from kiln.framework.context import Context
+from kiln.framework.errors import InputError, NotFound
+from kiln.framework.model import Impact, Model, out, prop
+from kiln.framework.plan import Plan, compare
+from kiln.framework.resource import Created, Found, Resource
+from kiln.framework.steps import Step, run
+from kiln.framework.units import Size, multiple_of
+from kiln.framework.values import UNKNOWN, Asset
+from kiln.ports.marks import Mark
+from kiln.ports.nodes import Node
+from kiln.ports.volumes import Volume, VolumeRef
+from kiln.resources import cloning, content
+from kiln.resources.names import Name, split_import_id, volume_ref
+from kiln.resources.ownership import claim_volume, finished, new_mark, refuse_overlaid, release_volume
+from kiln.resources.site import Site
+
+DiskSize = Annotated[Size, AfterValidator(multiple_of(512, "a whole number of 512-byte sectors"))]
+
+
+def _size_impact(old: Any, new: Any) -> Impact:
+    """Growing is done in place; a size that is left out keeps what is there."""
+    return Impact.LIVE
+
+
+class DiskInputs(Model):
+    """Inputs of Disk."""
+
+    name: Name = prop("Name of the volume.", sticky=True)
+    node: str = prop("The node's libvirt URI, such as a Node's `uri` output.", default_doc="the provider's `uri`")
+    pool: Name = prop("Storage pool that holds the disk.", sticky=True, default_doc="the node's `storagePool`")
+    image: str | None = prop("Id of the Image the disk is cloned from.")
+    source: str | Asset | None = prop(
+        "Content of the disk: a path, a `file:`, `http:` or `https:` URL, or an asset. An ISO makes the disk a CD."
+    )
+    size: DiskSize | None = prop(
+        "Size of the disk that a guest sees. It can grow in place and never shrink.",
+        impact=_size_impact,
+        default_doc="the size of the image or source; required for a blank disk",
+    )
+    format: Literal["qcow2", "raw"] | None = prop(
+        "Format of the volume.", default_doc="the source's; `qcow2` for clones and blank disks"
+    )
+    clone: Literal["auto", "linked", "full"] = prop(
+        "How a disk is made from an image: `linked` is an overlay that needs the image, `full` an independent copy.",
+        default="auto",
+    )
+    deletion_policy: Literal["delete", "retain"] = prop(
+        "Whether the volume is deleted with the resource, or stays on the node.", default="delete", impact=Impact.LIVE
+    )
+
+
+class DiskState(DiskInputs):
+    """State of Disk."""
+
+    path: str = out("Path of the volume on the node.")
+    virtual_size: Size = out("Size of the disk that a guest sees.", changes_with=("size",))
+    allocation: Size | None = out("What the volume took in its pool when Kiln last changed it.", changes_with=("size",))
+    kind: Literal["disk", "iso"] = out("Whether a server attaches it as a hard disk or as a CD.")
+    backing: str | None = out("Path of the file this disk is an overlay of.")
+    clone_method: str | None = out("How the disk was cloned from its image, and why.")
+
+
+@dataclass
+class _Made:
+    volume: Volume | None = None
+    kind: Literal["disk", "iso"] = "disk"
+    method: str | None = None
+
+
+class Disk(Resource[DiskInputs, DiskState]):
+    """A disk that lives on its own: blank, cloned from an image, or filled from a file.
+
+    Servers name it in `disks`. Content that is an ISO is recognised by its bytes and attached as a CD.
+
+    ```python
+    import pulumi_kiln as kiln
+
+    data = kiln.Disk("data", size="20GiB", deletion_policy="retain")
+    installer = kiln.Disk("installer", source="debian-12.7.0-amd64-netinst.iso")
+    server = kiln.Server("db", disks=[data.id, installer.id], memory="2GiB")
+    ```
+    """
+
+    name: ClassVar[str] = "Disk"
+    Inputs = DiskInputs
+    State = DiskState
+    delete_first = True
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def check(self, ctx: Context, new: DiskInputs, old: DiskInputs | None) -> DiskInputs:
+        """Resolve node and pool; refuse contradictions and shrinking."""
+        uri = new.node or self._site.uri
+        if new.image is not None and new.source is not None:
+            raise InputError("source", "a disk has an 'image' or a 'source'", action="drop one of them")
+        if new.image is None and new.source is None and new.size is None:
+            raise InputError("size", "a blank disk needs a 'size'", action="set size, image or source")
+        if old is not None and _shrinks(old.size, new.size):
+            raise InputError(
+                "size",
+                f"a disk cannot shrink from {old.size} to {new.size}",
+                cause="what lies beyond the new end would be lost",
+                action="keep the size, or make a new disk and copy",
+            )
+        if new.source is not None:
+            content.look(self._site, new.source, "source", None)
+        return new.model_copy(update={"node": uri, "pool": new.pool or self._site.pool_for(uri)})
+
+    def diff(self, ctx: Context, id: str, state: DiskState, old: DiskInputs, new: DiskInputs) -> Plan:
+        """The changes; leaving a size out keeps what is there."""
+        changes = [c for c in compare(old, new) if not (c.field == "size" and c.new is None)]
+        return Plan(tuple(self._site.weigh_node(ctx, old.node, new.node, changes)), delete_first=True)
+
+    def create(self, ctx: Context, inputs: DiskInputs) -> Created[DiskState]:
+        """Claim the name, make the volume, mark it done; undone on failure."""
+        node = self._site.node(ctx, inputs.node)
+        self._site.ensure_pool(ctx, inputs.node, inputs.pool)
+        made, ref, volumes = _Made(), VolumeRef(inputs.pool, inputs.name), node.volumes
+        mark = new_mark(ctx, "disk", seconds=self.timeout)
+        fill = self._filling(ctx, node, inputs, ref, made, mark)
+
+        def make(ctx: Context) -> None:
+            claim_volume(ctx, volumes, ref, mark)
+            fill(ctx)
+
+        def done(ctx: Context) -> None:
+            whole = replace(mark, info={"kind": made.kind} | ({"clone": made.method} if made.method else {}))
+            volumes.write_mark(ctx, ref, finished(whole))
+
+        run(
+            ctx,
+            [
+                Step("make volume", make, lambda ctx: release_volume(ctx, volumes, ref, mark)),
+                Step("mark done", done),
+            ],
+        )
+        return Created(str(ref), _state(inputs, made))
+
+    def _filling(
+        self, ctx: Context, node: Node, inputs: DiskInputs, ref: VolumeRef, made: _Made, mark: Mark
+    ) -> Callable[[Context], None]:
+        """The effect that makes the volume, decided before anything is touched."""
+        if inputs.image is not None:
+            return self._cloning(ctx, node, inputs, ref, made)
+        if inputs.source is not None:
+            return lambda ctx: self._fill_from_source(ctx, node, inputs, ref, made, mark)
+        size = inputs.size
+        assert size is not None
+
+        def blank(ctx: Context) -> None:
+            made.volume = node.volumes.create(ctx, ref, format=inputs.format or "qcow2", virtual_size=size.bytes)
+
+        return blank
+
+    def _cloning(
+        self, ctx: Context, node: Node, inputs: DiskInputs, ref: VolumeRef, made: _Made
+    ) -> Callable[[Context], None]:
+        image = volume_ref(inputs.image or "", "image")
+        try:
+            chain = cloning.image_chain(ctx, node.volumes, image, "image")
+        except NotFound as error:
+            raise InputError(
+                "image",
+                f"there is no image '{image}' on {inputs.node}",
+                action="use the id of an Image on the same node",
+            ) from error
+        iso = cloning.holds_iso(ctx, node.volumes, chain[0])
+        mode, format = ("full", "raw") if iso else (inputs.clone, inputs.format)
+        clone = cloning.decide(chain[0], mode, format, None if iso else inputs.size, "size")
+
+        def make(ctx: Context) -> None:
+            made.volume = cloning.make(ctx, node.volumes, ref, chain[0], clone)
+            made.kind = "iso" if iso else "disk"
+            made.method = f"{clone.method}: {'a CD is never written to' if iso else clone.reason}"
+
+        return make
+
+    def _fill_from_source(
+        self, ctx: Context, node: Node, inputs: DiskInputs, ref: VolumeRef, made: _Made, mark: Mark
+    ) -> None:
+        assert inputs.source is not None
+        put = content.store(ctx, self._site, node.volumes, ref, content.Wanted(inputs.source, "source"), mark)
+        made.volume, made.kind = put.volume, put.kind
+        if inputs.format is not None and put.kind == "disk" and put.format != inputs.format:
+            raise InputError(
+                "format",
+                f"the source is {put.format}, not {inputs.format}",
+                action="leave 'format' out, or make an Image of it and clone that",
+            )
+        if inputs.size is not None and put.kind == "disk":
+            if inputs.size.bytes < put.volume.virtual_size:
+                raise InputError(
+                    "size",
+                    f"{inputs.size} is smaller than the source ({Size.of(put.volume.virtual_size)})",
+                    action="use at least that, or leave the size out",
+                )
+            cloning.grow(ctx, node.volumes, ref, inputs.size.bytes)
+            made.volume = node.volumes.get(ctx, ref)
+
+    def read(
+        self, ctx: Context, id: str, inputs: DiskInputs | None, state: DiskState | None
+    ) -> Found[DiskInputs, DiskState] | None:
+        """The volume as it is. An import id is ``pool/volume``, with the node's URI after ``@`` when it is another."""
+        natural, uri = split_import_id(id, inputs.node if inputs is not None and inputs.node else self._site.uri)
+        node, ref = self._site.node(ctx, uri), volume_ref(natural, "id")
+        try:
+            volume = node.volumes.get(ctx, ref)
+        except NotFound:
+            return None
+        size = Size.of(volume.virtual_size)
+        known = inputs or DiskInputs(
+            name=ref.name, node=uri, pool=ref.pool, size=size, format="raw" if volume.format == "raw" else "qcow2"
+        )
+        drift: dict[str, object] = {"node": uri}
+        if known.size is not None and known.size.bytes != volume.virtual_size:
+            drift["size"] = size
+        known = known.model_copy(update=drift)
+        if state is not None:
+            kept = {"path": volume.path, "virtual_size": size, "backing": volume.backing}
+            return Found(natural, known, state.model_copy(update={**dict(known), **kept}))
+        kind: Literal["disk", "iso"] = "iso" if cloning.holds_iso(ctx, node.volumes, volume) else "disk"
+        return Found(natural, known, _state(known, _Made(volume, kind)))
+
+    def update(self, ctx: Context, id: str, state: DiskState, old: DiskInputs, new: DiskInputs) -> DiskState:
+        """Grow the disk, through the guest that uses it when one runs."""
+        volumes, ref = self._site.node(ctx, new.node).volumes, volume_ref(id, "id")
+        volume = volumes.get(ctx, ref)
+        if new.size is not None and new.size.bytes != volume.virtual_size:
+            domains = self._site.node(ctx, new.node).domains
+            if new.size.bytes < volume.virtual_size or not domains.resize_disk(ctx, volume.path, new.size.bytes):
+                cloning.grow(ctx, volumes, ref, new.size.bytes)
+            volume = volumes.get(ctx, ref)
+        seen = {
+            "path": volume.path,
+            "virtual_size": Size.of(volume.virtual_size),
+            "allocation": Size.of(volume.allocation),
+            "backing": volume.backing,
+        }
+        return state.model_copy(update={**dict(new), **seen})
+
+    def delete(self, ctx: Context, id: str, state: DiskState) -> None:
+        """Delete the volume; where ``deletionPolicy`` is ``retain`` only its mark, so that nothing of Kiln owns it."""
+        volumes, ref = self._site.node(ctx, state.node).volumes, volume_ref(id, "id")
+        if state.deletion_policy == "retain":
+            volumes.delete_mark(ctx, ref)
+            ctx.log.info(f"disk '{id}' stays on {state.node} and is nobody's now; `pulumi import` takes it back")
+            return
+        refuse_overlaid(ctx, volumes, ref, "disk")
+        release_volume(ctx, volumes, ref)
+
+
+def _shrinks(old: Any, new: Any) -> bool:
+    return isinstance(old, Size) and isinstance(new, Size) and new.bytes < old.bytes and new is not UNKNOWN
+
+
+def _state(inputs: DiskInputs, made: _Made) -> DiskState:
+    assert made.volume is not None
+    return DiskState(
+        **dict(inputs),
+        path=made.volume.path,
+        virtual_size=Size.of(made.volume.virtual_size),
+        allocation=Size.of(made.volume.allocation),
+        kind=made.kind,
+        backing=made.volume.backing,
+        clone_method=made.method,
+    )

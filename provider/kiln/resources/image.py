@@ -1,0 +1,250 @@
+"""Image: immutable content on a node that disks and servers are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+from kiln.framework.context import Context
+from kiln.framework.errors import InputError, NotFound
+from kiln.framework.model import Impact, Model, out, prop
+from kiln.framework.plan import Change, Plan, compare
+from kiln.framework.resource import Created, Found, Resource
+from kiln.framework.steps import Step, run
+from kiln.framework.units import Size
+from kiln.framework.values import UNKNOWN, Asset
+from kiln.ports.marks import Mark
+from kiln.ports.nodes import Node
+from kiln.ports.volumes import Volume, VolumeRef
+from kiln.resources import cloning, content
+from kiln.resources.names import Name, Text, split_import_id, volume_ref
+from kiln.resources.ownership import claim_volume, finished, new_mark, refuse_overlaid, release_volume
+from kiln.resources.site import Site
+
+
+class ImageInputs(Model):
+    """Inputs of Image."""
+
+    name: Name = prop("Name of the image's volume.", sticky=True)
+    node: str = prop("The node's libvirt URI, such as a Node's `uri` output.", default_doc="the provider's `uri`")
+    pool: Name = prop("Storage pool that holds the image.", sticky=True, default_doc="the node's `storagePool`")
+    source: str | Asset = prop(
+        "Where the content comes from: a path, a `file:`, `http:` or `https:` URL, or an asset. qcow2, raw and ISO; "
+        "gzip, xz, bzip2 and zstd are unpacked on the way.",
+        required=True,
+    )
+    checksum: Text | None = prop(
+        "Checksum of the source as it is distributed: `sha256:…` or `sha512:…`.", impact=Impact.REPLACE
+    )
+    format: Literal["qcow2", "raw", "iso"] | None = prop(
+        "Format that the content must have.", default_doc="recognised by the content's bytes"
+    )
+    architecture: Text | None = prop("Architecture the image is for, such as `x86_64`. It must be the node's.")
+    version: Text | None = prop("Version of the image, for listings.", impact=Impact.LIVE)
+    description: Text | None = prop("What the image is, for listings.", impact=Impact.LIVE)
+    kernel: str | Asset | None = prop("A kernel that servers made from the image boot directly. Stored beside it.")
+    initrd: str | Asset | None = prop("The initial RAM disk of `kernel`.")
+    cmdline: Text | None = prop("The command line of `kernel`.")
+
+
+class ImageState(ImageInputs):
+    """State of Image."""
+
+    digest: str = out(
+        "Digest of the content: `sha256:` of a qcow2 or ISO, `extents-sha256:` of a raw disk's data.",
+        changes_with=("source",),
+    )
+    source_digest: str | None = out("What a changed source is noticed by; absent for sources on other machines.")
+    virtual_size: Size = out("Size of the disk that a guest sees.", changes_with=("source",))
+    size: Size = out("Length of the content in its format.", changes_with=("source",))
+    kind: Literal["disk", "iso"] = out("Whether it is a disk or the image of a CD.", changes_with=("source",))
+    path: str = out("Path of the volume on the node.")
+    kernel_path: str | None = out("Path of the kernel on the node.")
+    initrd_path: str | None = out("Path of the initial RAM disk on the node.")
+
+
+@dataclass
+class _Stored:
+    """What the steps stored so far."""
+
+    digest: str = ""
+    source_digest: str | None = None
+    kind: Literal["disk", "iso"] = "disk"
+    size: int = 0
+    volume: Volume | None = None
+    kernel: Volume | None = None
+    initrd: Volume | None = None
+
+
+class Image(Resource[ImageInputs, ImageState]):
+    """Immutable content in a node's storage pool that disks and servers are made from.
+
+    The bytes are inspected before any tool opens them (an image that names other files on the node is refused), go to a
+    temporary name, and get their final name once size and digest are verified. New content is a new image. An image
+    cannot be deleted while a disk on the node is an overlay of it.
+
+    ```python
+    import pulumi_kiln as kiln
+
+    debian = kiln.Image(
+        "debian-12",
+        source="https://images.example.org/debian-12-genericcloud-amd64.qcow2",
+        checksum="sha512:…",
+    )
+    ```
+    """
+
+    name: ClassVar[str] = "Image"
+    Inputs = ImageInputs
+    State = ImageState
+    delete_first = True
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def check(self, ctx: Context, new: ImageInputs, old: ImageInputs | None) -> ImageInputs:
+        """Resolve node and pool; look at local content as far as that is cheap."""
+        uri = new.node or self._site.uri
+        for field, needs in (("initrd", new.initrd), ("cmdline", new.cmdline)):
+            if needs is not None and new.kernel is None:
+                raise InputError(field, f"'{field}' needs a 'kernel'", action="set kernel, or drop it")
+        if new.checksum is not None and new.checksum is not UNKNOWN:
+            content.check_checksum(new.checksum, "checksum")
+        content.look(self._site, new.source, "source", new.format)
+        for field, source in (("kernel", new.kernel), ("initrd", new.initrd)):
+            if source is not None:
+                content.look_at_file(self._site, source, field)
+        return new.model_copy(update={"node": uri, "pool": new.pool or self._site.pool_for(uri)})
+
+    def diff(self, ctx: Context, id: str, state: ImageState, old: ImageInputs, new: ImageInputs) -> Plan:
+        """A source is the same when its content is, whatever its name; changed content replaces the image."""
+        changes = [change for change in compare(old, new) if change.field != "source"]
+        now = content.source_digest(ctx, self._site, new.source)
+        before = state.source_digest or state.digest
+        if now is None or not before:
+            if old.source != new.source:
+                changes.append(Change(("source",), "update", Impact.REPLACE, "source", old.source, new.source))
+        elif now != before:
+            reason = "the content changed"
+            changes.append(Change(("source",), "update", Impact.REPLACE, "source", before, now, reason=reason))
+        return Plan(tuple(self._site.weigh_node(ctx, old.node, new.node, changes)), delete_first=True)
+
+    def create(self, ctx: Context, inputs: ImageInputs) -> Created[ImageState]:
+        """Fetch, inspect, verify, copy; nothing stays under the final name unless all of it succeeded."""
+        node = self._site.node(ctx, inputs.node)
+        arch = node.facts(ctx).arch
+        if inputs.architecture is not None and inputs.architecture != arch:
+            raise InputError(
+                "architecture",
+                f"the image is for {inputs.architecture} and the node is {arch}",
+                action="use a node of that architecture",
+            )
+        self._site.ensure_pool(ctx, inputs.node, inputs.pool)
+        stored = _Stored()
+        run(ctx, self._steps(node, inputs, stored))
+        assert stored.volume is not None
+        return Created(str(stored.volume.ref), _state(inputs, stored))
+
+    def _steps(self, node: Node, inputs: ImageInputs, stored: _Stored) -> list[Step]:
+        mark_at_start: list[Mark] = []
+        ref, volumes = VolumeRef(inputs.pool, inputs.name), node.volumes
+
+        def mark(ctx: Context) -> Mark:
+            if not mark_at_start:
+                mark_at_start.append(new_mark(ctx, "image", seconds=self.timeout, info=boot_info(inputs)))
+            return mark_at_start[0]
+
+        def store(ctx: Context) -> None:
+            claim_volume(ctx, volumes, ref, mark(ctx))
+            wanted = content.Wanted(inputs.source, "source", inputs.checksum, inputs.format)
+            put = content.store(ctx, self._site, volumes, ref, wanted, mark(ctx))
+            stored.volume, stored.digest, stored.source_digest = put.volume, put.digest, put.source_digest
+            stored.kind, stored.size = put.kind, put.size
+
+        def store_file(kind: Literal["kernel", "initrd"], source: str | Asset) -> Step:
+            file = companion(ref, kind)
+
+            def do(ctx: Context) -> None:
+                claim_volume(ctx, volumes, file, replace(mark(ctx), role=kind))
+                wanted = content.Wanted(source, kind)
+                volume = content.store_file(ctx, self._site, volumes, file, wanted, mark(ctx))
+                setattr(stored, kind, volume)
+
+            return Step(f"store {kind}", do, lambda ctx: release_volume(ctx, volumes, file, mark(ctx)))
+
+        def done(ctx: Context) -> None:
+            for kind in ("kernel", "initrd"):
+                if getattr(stored, kind) is not None:
+                    volumes.write_mark(ctx, companion(ref, kind), finished(replace(mark(ctx), role=kind)))
+            whole = replace(mark(ctx), info={**mark(ctx).info, "kind": stored.kind})
+            volumes.write_mark(ctx, ref, finished(whole, stored.digest))
+
+        steps = [Step("store content", store, lambda ctx: release_volume(ctx, volumes, ref, mark(ctx)))]
+        if inputs.kernel is not None:
+            steps.append(store_file("kernel", inputs.kernel))
+        if inputs.initrd is not None:
+            steps.append(store_file("initrd", inputs.initrd))
+        return [*steps, Step("mark done", done)]
+
+    def read(
+        self, ctx: Context, id: str, inputs: ImageInputs | None, state: ImageState | None
+    ) -> Found[ImageInputs, ImageState] | None:
+        """The image as it is on the node. An import id is ``pool/volume``, with the node's URI after ``@``."""
+        natural, uri = split_import_id(id, inputs.node if inputs is not None and inputs.node else self._site.uri)
+        node, ref = self._site.node(ctx, uri), volume_ref(natural, "id")
+        try:
+            volume = node.volumes.get(ctx, ref)
+        except NotFound:
+            return None
+        mark = node.volumes.read_mark(ctx, ref)
+        known = inputs or ImageInputs(name=ref.name, node=uri, pool=ref.pool, source=volume.path)
+        known = known.model_copy(update={"node": uri})
+        if state is not None:
+            return Found(natural, known, state.model_copy(update={**dict(known), "path": volume.path}))
+        kind: Literal["disk", "iso"] = "iso" if cloning.holds_iso(ctx, node.volumes, volume) else "disk"
+        seen = _Stored(mark.digest if mark else "", kind=kind, size=volume.allocation, volume=volume)
+        for part in ("kernel", "initrd"):
+            if mark is not None and part in mark.info:
+                setattr(seen, part, node.volumes.get(ctx, VolumeRef(ref.pool, mark.info[part])))
+        return Found(natural, known, _state(known, seen))
+
+    def update(self, ctx: Context, id: str, state: ImageState, old: ImageInputs, new: ImageInputs) -> ImageState:
+        """Only what is said about an image can change; its content cannot."""
+        return state.model_copy(update=dict(new))
+
+    def delete(self, ctx: Context, id: str, state: ImageState) -> None:
+        """Delete the image and its kernel; refused while a disk on the node is an overlay of it."""
+        volumes, ref = self._site.node(ctx, state.node).volumes, volume_ref(id, "id")
+        refuse_overlaid(ctx, volumes, ref, "image")
+        for kind in ("initrd", "kernel"):
+            release_volume(ctx, volumes, companion(ref, kind))
+        release_volume(ctx, volumes, ref)
+
+
+def companion(ref: VolumeRef, kind: str) -> VolumeRef:
+    """The volume beside an image that holds its kernel or initial RAM disk."""
+    return VolumeRef(ref.pool, f"{ref.name}.{kind}")
+
+
+def boot_info(inputs: ImageInputs) -> dict[str, str]:
+    """What the image's mark says of direct kernel boot, for the servers made from it."""
+    info = {}
+    for kind, source in (("kernel", inputs.kernel), ("initrd", inputs.initrd)):
+        if source is not None:
+            info[kind] = companion(VolumeRef(inputs.pool, inputs.name), kind).name
+    return info | ({"cmdline": inputs.cmdline} if inputs.cmdline is not None else {})
+
+
+def _state(inputs: ImageInputs, stored: _Stored) -> ImageState:
+    assert stored.volume is not None
+    return ImageState(
+        **dict(inputs),
+        digest=stored.digest,
+        source_digest=stored.source_digest,
+        virtual_size=Size.of(stored.volume.virtual_size),
+        size=Size.of(stored.size),
+        kind=stored.kind,
+        path=stored.volume.path,
+        kernel_path=stored.kernel.path if stored.kernel else None,
+        initrd_path=stored.initrd.path if stored.initrd else None,
+    )

@@ -1,0 +1,129 @@
+"""What Kiln left on a node that no state holds: found by its marks, removed only on request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from kiln.framework.context import Context
+from kiln.framework.errors import NotFound, Refused
+from kiln.ports.domains import Domain
+from kiln.ports.marks import Mark
+from kiln.ports.nodes import Node
+from kiln.ports.volumes import VolumeRef
+from kiln.resources.ownership import held, refuse_overlaid, release_volume
+from kiln.resources.server import waiting
+from kiln.resources.server.layout import SEED_TARGET
+
+Kind = Literal["guest", "volume", "seed"]
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """One object that can be removed. ``id`` is a guest's UUID or a volume's ``pool/name``; ``why`` is for people."""
+
+    kind: Kind
+    id: str
+    name: str
+    why: str
+    urn: str
+    remove: Callable[[Context], None]
+
+
+def find(ctx: Context, node: Node, pool: str, known: Collection[str] | None) -> list[Leftover]:
+    """What can be removed from a node.
+
+    Always: what dead operations left unfinished, and seeds of first boots that have ended. With ``known``, the ids that
+    all stacks hold: also finished objects that none of them does. Without it a finished object is never a leftover.
+    """
+    found = list(_guests(ctx, node, known))
+    guests = {domain.uuid: domain for domain in node.domains.list(ctx)}
+    attached = {disk.path for domain in guests.values() for disk in domain.disks if disk.path}
+    found += _volumes(ctx, node, pool, known, attached)
+    return found
+
+
+def _guests(ctx: Context, node: Node, known: Collection[str] | None) -> Iterator[Leftover]:
+    for domain in node.domains.list(ctx):
+        mark = domain.mark
+        if mark is None:
+            continue
+        why = _why(mark, domain.uuid, known)
+        if why is not None:
+            yield Leftover("guest", domain.uuid, domain.name, why, mark.urn, partial(_remove_guest, node, domain))
+        elif (ref := _ended_seed(ctx, node, domain)) is not None:
+            yield Leftover("seed", str(ref[0]), domain.name, "the first boot has ended", mark.urn, ref[1])
+
+
+def _why(mark: Mark, id: str, known: Collection[str] | None) -> str | None:
+    if mark.phase == "creating":
+        return None if held(mark) else "an operation that died left it unfinished"
+    if known is not None and id not in known:
+        return "no given stack holds it"
+    return None
+
+
+def _ended_seed(ctx: Context, node: Node, domain: Domain) -> tuple[str, Callable[[Context], None]] | None:
+    seed = next((disk for disk in domain.disks if disk.target == SEED_TARGET and disk.path), None)
+    if seed is None or seed.path is None or domain.state != "running":
+        return None
+    try:
+        ref = node.volumes.by_path(ctx, seed.path).ref
+    except NotFound:
+        return None
+    mark = node.volumes.read_mark(ctx, ref)
+    if mark is None or mark.role != "seed" or waiting.ended_now(ctx, node, domain.uuid) is None:
+        return None
+
+    def remove(ctx: Context) -> None:
+        node.domains.detach_disk(ctx, domain.uuid, SEED_TARGET)
+        release_volume(ctx, node.volumes, ref)
+
+    return str(ref), remove
+
+
+def _volumes(
+    ctx: Context, node: Node, pool: str, known: Collection[str] | None, attached: Collection[str]
+) -> Iterator[Leftover]:
+    try:
+        marks = node.volumes.marks(ctx, pool)
+    except NotFound:
+        return
+    for ref, mark in marks:
+        why = _why(mark, str(ref), known)
+        if why is None or (mark.phase == "done" and mark.role not in ("image", "disk", "root")):
+            continue
+        try:
+            if node.volumes.get(ctx, ref).path in attached:
+                continue  # it goes with its guest
+        except NotFound:
+            why = "a mark without its volume"
+
+        yield Leftover("volume", str(ref), ref.name, why, mark.urn, partial(_remove_volume, node, ref))
+
+
+def _remove_volume(node: Node, ref: VolumeRef, ctx: Context) -> None:
+    refuse_overlaid(ctx, node.volumes, ref, "volume")
+    release_volume(ctx, node.volumes, ref)
+
+
+def _remove_guest(node: Node, domain: Domain, ctx: Context) -> None:
+    current = node.domains.get(ctx, domain.uuid)
+    if current.mark is None:
+        raise Refused(
+            f"guest '{domain.name}' is not Kiln's any more", action="remove it with virsh when it is not needed"
+        )
+    node.domains.destroy(ctx, domain.uuid)
+    node.domains.undefine(ctx, domain.uuid)
+    for disk in domain.disks:
+        if disk.path is None:
+            continue
+        try:
+            ref = node.volumes.by_path(ctx, disk.path).ref
+        except NotFound:
+            continue
+        mark = node.volumes.read_mark(ctx, ref)
+        if mark is not None and mark.role in ("root", "seed") and mark.operation == current.mark.operation:
+            release_volume(ctx, node.volumes, ref)

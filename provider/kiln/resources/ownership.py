@@ -1,0 +1,141 @@
+"""Ownership on a node: claiming a name with a mark, telling whether a claim is still held, clearing what was left.
+
+::
+
+    (nothing) ──claim──▶ creating ──finished──▶ done
+                            │ its holder died
+                            ▼
+                     debris: removed by the next run that wants the name
+
+Only ``creating`` marks without a live holder are ever cleared by a run; a ``done`` one is somebody's object.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from kiln.framework.context import Context
+from kiln.framework.errors import Conflict, NotFound, Refused
+from kiln.ports.marks import Holder, Mark
+from kiln.ports.volumes import VolumeRef, Volumes
+from kiln.resources.names import listed
+
+GRACE_SECONDS = 300
+
+
+def new_mark(ctx: Context, role: str, *, seconds: float = 3600.0, info: dict[str, str] | None = None) -> Mark:
+    """A ``creating`` mark held by this process; ``seconds`` is the longest the operation may take."""
+    expires = int(time.time() + ctx.remaining(seconds)) + GRACE_SECONDS
+    machine, boot = _machine()
+    holder = Holder(machine, boot, os.getpid(), _started(os.getpid()) or 0, expires)
+    return Mark(secrets.token_hex(8), "creating", ctx.urn, role, holder=holder, info=info or {})
+
+
+def finished(mark: Mark, digest: str = "") -> Mark:
+    """The same mark, done."""
+    return replace(mark, phase="done", holder=None, digest=digest or mark.digest)
+
+
+def held(mark: Mark) -> bool:
+    """Whether a ``creating`` mark's operation may still be running.
+
+    On this machine and boot the process is looked up; for a holder elsewhere only its expiry is known.
+    """
+    holder = mark.holder
+    if mark.phase != "creating" or holder is None:
+        return False
+    machine, boot = _machine()
+    if holder.machine == machine:
+        return holder.boot == boot and _started(holder.pid) == holder.started
+    return time.time() < holder.expires
+
+
+def claim_volume(ctx: Context, volumes: Volumes, ref: VolumeRef, mark: Mark) -> None:
+    """Write ``mark`` for a volume that is about to be made, clearing debris of a dead operation first.
+
+    Raises:
+        Conflict: the name is taken, by something that is not Kiln's, by another resource or by a running operation.
+    """
+    old = volumes.read_mark(ctx, ref)
+    if old is not None:
+        if old.phase == "done":
+            raise taken_by_kiln("volume", str(ref), old)
+        if held(old):
+            raise Conflict(
+                f"volume '{ref}' is being made by another operation",
+                cause=f"its mark belongs to {old.urn or 'a running operation'}",
+                action="wait for that run to end, then run again",
+            )
+        ctx.log.debug(f"removing what a dead operation left of volume '{ref}'")
+        volumes.delete(ctx, ref)
+        volumes.delete_mark(ctx, ref)
+    elif _exists(ctx, volumes, ref):
+        raise Conflict(
+            f"volume '{ref}' exists already and Kiln did not make it",
+            action="choose another name, or import it",
+        )
+    volumes.write_mark(ctx, ref, mark, new=True)
+
+
+def release_volume(ctx: Context, volumes: Volumes, ref: VolumeRef, mark: Mark | None = None) -> None:
+    """Delete a volume and then its mark; with ``mark``, only when the volume still belongs to that operation."""
+    if mark is not None:
+        current = volumes.read_mark(ctx, ref)
+        if current is None or current.operation != mark.operation:
+            return
+    volumes.delete(ctx, ref)
+    volumes.delete_mark(ctx, ref)
+
+
+def refuse_overlaid(ctx: Context, volumes: Volumes, ref: VolumeRef, kind: str) -> None:
+    """Refuse to delete a volume while another has it in its backing chain. Raises Refused naming them."""
+    if users := volumes.overlays(ctx, ref):
+        raise Refused(
+            f"{kind} '{ref}' is in use and stays",
+            cause=f"{listed(users)} {'is an overlay' if len(users) == 1 else 'are overlays'} of it",
+            action="delete those disks and their servers first",
+        )
+
+
+def taken_by_kiln(kind: str, name: str, mark: Mark) -> Conflict:
+    """The error for a name that a finished object of Kiln has."""
+    owner = f" for {mark.urn}" if mark.urn else ""
+    return Conflict(
+        f"{kind} '{name}' exists already",
+        cause=f"Kiln made it{owner} (operation {mark.operation})",
+        action="choose another name, `pulumi import` it, or remove it with `kiln gc --yes` when no stack holds it",
+    )
+
+
+def _exists(ctx: Context, volumes: Volumes, ref: VolumeRef) -> bool:
+    try:
+        volumes.get(ctx, ref)
+    except NotFound:
+        return False
+    return True
+
+
+@cache
+def _machine() -> tuple[str, str]:
+    """This machine (with its pid namespace, since pids mean nothing outside it) and this boot of it."""
+    try:
+        machine = Path("/etc/machine-id").read_text().strip() or socket.gethostname()
+    except OSError:
+        machine = socket.gethostname()
+    namespace = os.readlink("/proc/self/ns/pid")
+    return f"{machine} {namespace}", Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _started(pid: int) -> int | None:
+    """The start time of a process in clock ticks since boot (proc(5), field 22 of stat), None when there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return int(stat.rpartition(")")[2].split()[19])

@@ -1,0 +1,67 @@
+"""The work on one guest: what is known of it so far, and the domain that follows from that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from kiln.framework.context import Context
+from kiln.ports.domains import BootSpec, Console, Domain, DomainSpec
+from kiln.ports.marks import Mark
+from kiln.ports.nodes import Node
+from kiln.ports.volumes import VolumeRef
+from kiln.resources.server.layout import Attached, Ground, Storage, direct_boot, domain_spec
+from kiln.resources.server.model import ServerInputs
+from kiln.resources.server.storage import RootPlan
+from kiln.resources.site import Site
+
+
+@dataclass
+class Work:
+    """What the steps of one operation know and leave for each other."""
+
+    inputs: ServerInputs
+    uuid: str
+    mark: Mark
+    ground: Ground | None = None
+    root_plan: RootPlan | None = None
+    root: Attached | None = None
+    disks: Sequence[Attached] = ()
+    seed: Attached | None = None
+    password: str | None = field(default=None, repr=False)
+    vnc_password: str | None = field(default=None, repr=False)
+    domain: Domain | None = None
+    console: Console | None = None
+    marks: dict[VolumeRef, Mark] = field(default_factory=dict)
+    first_boot_ended: bool = False
+    addresses: list[str] = field(default_factory=list)
+
+    def saw(self, domain: Domain) -> None:
+        """Remember the domain as the node reported it."""
+        self.domain = domain
+
+    def close(self) -> None:
+        """Let go of the console stream."""
+        if self.console is not None:
+            self.console.close()
+            self.console = None
+
+
+def boot_of(work: Work) -> BootSpec | None:
+    """What the guest boots directly, if anything."""
+    return direct_boot(work.inputs.boot, work.root_plan.boot if work.root_plan else None)
+
+
+def spec_of(work: Work, mark: Mark) -> DomainSpec:
+    """The domain of the guest as its inputs ask for it."""
+    assert work.ground is not None
+    storage = Storage(work.root, work.disks, work.seed)
+    return domain_spec(work.inputs, work.uuid, storage, work.ground, mark, boot_of(work), work.vnc_password)
+
+
+def ground_of(ctx: Context, site: Site, node: Node, uri: str) -> Ground:
+    """What the node decides for its guests."""
+    defaults = site.defaults(uri)
+    accelerator = node.accelerator(ctx, defaults.accelerator)
+    network = None if node.session else defaults.network or "default"
+    return Ground(node.facts(ctx).arch, accelerator.name, network, node.session)

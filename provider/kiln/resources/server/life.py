@@ -1,0 +1,180 @@
+"""The steps of a server's life: making it, changing it, starting it, settling it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kiln.framework.context import Context
+from kiln.framework.errors import Conflict, KilnError, NotFound
+from kiln.framework.steps import Step
+from kiln.ports.domains import Domain
+from kiln.ports.marks import Mark
+from kiln.ports.nodes import Node
+from kiln.resources import cloning
+from kiln.resources.ownership import claim_volume, finished, held, release_volume, taken_by_kiln
+from kiln.resources.server import storage, waiting
+from kiln.resources.server.build import Work, spec_of
+from kiln.resources.server.layout import SEED_TARGET, Attached
+
+LIVE_FIELDS = frozenset(
+    {"node", "autostart", "description", "power_state", "wait_for", "wait_timeout", "shutdown_timeout"}
+)
+
+
+def making(node: Node, work: Work) -> list[Step]:
+    """From nothing to a defined guest; all of it is undone when one step fails."""
+    inputs, volumes = work.inputs, node.volumes
+    root, seed = storage.root_ref(inputs), storage.seed_ref(inputs)
+    steps = [Step("claim name", lambda ctx: _claim_name(ctx, node, inputs.name))]
+    if work.root_plan is not None:
+        undo_root = lambda ctx: release_volume(ctx, volumes, root, work.mark)  # noqa: E731
+        steps.append(Step("make root disk", lambda ctx: _make_root(ctx, node, work), undo_root))
+    if storage.wants_seed(inputs):
+        undo_seed = lambda ctx: release_volume(ctx, volumes, seed, work.mark)  # noqa: E731
+        steps.append(Step("make seed", lambda ctx: _make_seed(ctx, node, work), undo_seed))
+    steps.append(
+        Step(
+            "define domain",
+            lambda ctx: work.saw(node.domains.define(ctx, spec_of(work, work.mark))),
+            lambda ctx: node.domains.undefine(ctx, work.uuid),
+            keeps=True,
+        )
+    )
+    return steps
+
+
+def changing(node: Node, work: Work, changed: set[str]) -> list[Step]:
+    """A guest that exists takes on its new definition: the definition first, so that a refused one changes nothing."""
+    domain, new = work.domain, work.inputs
+    assert domain is not None
+    redefine = bool(changed - LIVE_FIELDS)
+    active = domain.state in ("running", "paused")
+    steps = []
+    if redefine:
+        steps.append(Step("redefine domain", lambda ctx: work.saw(node.domains.define(ctx, spec_of(work, work.mark)))))
+    if active and (redefine or new.power_state == "stopped"):
+        steps.append(Step("shut down", lambda ctx: _shutdown(ctx, node, work)))
+    if "description" in changed and not redefine:
+        steps.append(Step("set description", lambda ctx: node.domains.set_description(ctx, work.uuid, new.description)))
+    return steps
+
+
+def starting(node: Node, work: Work) -> list[Step]:
+    """The guest gets to its power state, its first boot is waited for, its seed goes."""
+    inputs = work.inputs
+    steps = []
+    if inputs.autostart != (work.domain.autostart if work.domain else False):
+        steps.append(Step("set autostart", lambda ctx: node.domains.set_autostart(ctx, work.uuid, inputs.autostart)))
+    if inputs.power_state == "running":
+        steps += [
+            Step("start", lambda ctx: _start(ctx, node, work)),
+            Step(f"wait for {inputs.wait_for}", lambda ctx: waiting.wait(ctx, node, work)),
+            Step("remove seed", lambda ctx: remove_seed(ctx, node, work)),
+        ]
+    return steps
+
+
+def settling(node: Node, work: Work) -> list[Step]:
+    """The guest and its volumes are somebody's from now on."""
+    return [Step("mark done", lambda ctx: mark_done(ctx, node, work)), Step("look", lambda ctx: _look(ctx, node, work))]
+
+
+def settle(ctx: Context, node: Node, work: Work) -> None:
+    """After a partial create the guest is in the state, so its marks must not say that it is still being made."""
+    calm = ctx.unhurried(30)
+    work.close()
+    try:
+        mark_done(calm, node, work)
+        _look(calm, node, work)
+    except KilnError as error:
+        ctx.log.warning(f"the ownership marks of the guest could not be completed: {error}")
+
+
+def mark_done(ctx: Context, node: Node, work: Work) -> None:
+    """Finish the marks, the volumes' first: a guest still marked as being made takes its volumes with it."""
+    for ref, mark in work.marks.items():
+        node.volumes.write_mark(ctx, ref, finished(mark))
+    work.marks.clear()
+    if work.mark.phase != "done" or (work.domain is not None and work.domain.mark is None):
+        node.domains.set_mark(ctx, work.uuid, finished(work.mark))
+
+
+def remove_seed(ctx: Context, node: Node, work: Work) -> None:
+    """Once first boot is confirmed: take the seed out of the live and persistent definitions, then delete it."""
+    work.close()
+    if work.seed is None or not work.first_boot_ended:
+        return
+    ref = work.seed.chain[0].ref
+    node.domains.detach_disk(ctx, work.uuid, SEED_TARGET)
+    release_volume(ctx, node.volumes, ref)
+    work.marks.pop(ref, None)
+    work.seed = None
+
+
+def _make_root(ctx: Context, node: Node, work: Work) -> None:
+    assert work.root_plan is not None
+    ref, image = storage.root_ref(work.inputs), work.root_plan.image.chain
+    mark = storage.with_kind(replace(work.mark, role="root"), "disk")
+    claim_volume(ctx, node.volumes, ref, mark)
+    work.marks[ref] = mark
+    volume = cloning.make(ctx, node.volumes, ref, image[0], work.root_plan.clone)
+    work.root = Attached([volume, *(image if work.root_plan.clone.method == "linked" else [])])
+
+
+def _make_seed(ctx: Context, node: Node, work: Work) -> None:
+    ref = storage.seed_ref(work.inputs)
+    mark = storage.with_kind(replace(work.mark, role="seed"), "iso")
+    claim_volume(ctx, node.volumes, ref, mark)
+    work.marks[ref] = mark
+    work.password, password_hash = storage.password_of(work.inputs)
+    content = storage.seed_content(work.inputs, work.uuid, password_hash)
+    work.seed = Attached([storage.make_seed(ctx, node.volumes, ref, content)], cd=True)
+
+
+def _claim_name(ctx: Context, node: Node, name: str) -> None:
+    """Make sure the name is free, removing a guest that a dead operation left unfinished. Raises Conflict."""
+    try:
+        there = node.domains.by_name(ctx, name)
+    except NotFound:
+        return
+    mark = there.mark
+    if mark is None:
+        raise Conflict(
+            f"a guest named '{name}' exists already and Kiln did not make it",
+            action="choose another name, or import it",
+        )
+    if mark.phase == "done":
+        raise taken_by_kiln("guest", name, mark)
+    if held(mark):
+        raise Conflict(f"guest '{name}' is being made by another operation", action="wait for that run to end")
+    _clear(ctx, node, there, mark)
+
+
+def _clear(ctx: Context, node: Node, there: Domain, mark: Mark) -> None:
+    ctx.log.info(f"removing guest '{there.name}', which operation {mark.operation} left unfinished")
+    node.domains.destroy(ctx, there.uuid)
+    node.domains.undefine(ctx, there.uuid)
+    for disk in there.disks:
+        if disk.path is None:
+            continue
+        try:
+            volume = node.volumes.by_path(ctx, disk.path)
+        except NotFound:
+            continue
+        release_volume(ctx, node.volumes, volume.ref, mark)
+
+
+def _start(ctx: Context, node: Node, work: Work) -> None:
+    wants_console = work.inputs.wait_for == "firstBoot" and work.seed is not None
+    ctx.log.status("starting")
+    work.console = node.domains.start(ctx, work.uuid, with_console=wants_console)
+
+
+def _shutdown(ctx: Context, node: Node, work: Work) -> None:
+    ctx.log.status(f"shutting down (up to {work.inputs.shutdown_timeout} s)")
+    if not node.domains.shutdown(ctx, work.uuid, float(work.inputs.shutdown_timeout)):
+        ctx.log.warning("the guest did not shut down by itself and was forced off")
+
+
+def _look(ctx: Context, node: Node, work: Work) -> None:
+    work.saw(node.domains.get(ctx, work.uuid))

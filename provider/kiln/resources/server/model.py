@@ -1,0 +1,179 @@
+"""What a Server can be asked for and what it tells. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+
+from kiln.framework.model import Impact, Model, out, prop
+from kiln.framework.units import Size, multiple_of
+from kiln.resources.names import Name, Text
+
+Memory = Annotated[Size, AfterValidator(multiple_of(1024, "a whole number of KiB"))]
+DiskSize = Annotated[Size, AfterValidator(multiple_of(512, "a whole number of 512-byte sectors"))]
+
+_MAC = re.compile(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
+_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}")
+
+
+def _mac(text: str) -> str:
+    if not _MAC.fullmatch(text):
+        raise ValueError(f"{text!r} is not a MAC address; use six hexadecimal pairs, such as 52:54:00:12:34:56")
+    if int(text[:2], 16) & 1:
+        raise ValueError(f"{text!r} is a multicast address; the first byte must be even")
+    return text.lower()
+
+
+def _keys(values: dict[str, str]) -> dict[str, str]:
+    for key in values:
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"{key!r} cannot be a key: use letters, digits, '_', '.', ':' and '-'")
+    return values
+
+
+class Nic(Model):
+    """A network interface."""
+
+    network: Name | None = prop("Name of the libvirt network it is connected to.", impact=Impact.RESTART)
+    bridge: Name | None = prop(
+        "Name of the host bridge it is connected to, instead of a network.", impact=Impact.RESTART
+    )
+    mac: Annotated[str, AfterValidator(_mac)] | None = prop(
+        "MAC address.",
+        impact=Impact.RESTART,
+        default_doc="derived from the server's UUID, so that it never changes",
+    )
+    model: Literal["virtio", "e1000", "e1000e", "rtl8139"] = prop(
+        "Device model that the guest sees.", default="virtio", impact=Impact.RESTART
+    )
+
+
+class Boot(Model):
+    """What the guest boots from."""
+
+    kernel: str | None = prop(
+        "Path on the node of a kernel to boot directly.",
+        impact=Impact.RESTART,
+        default_doc="the image's kernel, if any",
+    )
+    initrd: str | None = prop("Path on the node of the initial RAM disk of `kernel`.", impact=Impact.RESTART)
+    cmdline: Text | None = prop("Command line of `kernel`.", impact=Impact.RESTART)
+    order: list[Literal["cdrom", "hd", "network"]] | None = prop(
+        "Kinds of devices in the order in which the firmware tries them.",
+        impact=Impact.RESTART,
+        default_doc="CDs and then hard disks in disk order when a CD is there, else hard disks",
+    )
+
+
+class FirstBoot(Model):
+    """What the guest is told at its first boot, through cloud-init's NoCloud data source."""
+
+    hostname: str | None = prop("Host name the guest takes.", default_doc="the server's name")
+    user: Annotated[str, AfterValidator(lambda text: _user(text))] = prop(
+        "The user who gets the password and the keys. A user other than `root` is made, with sudo.", default="root"
+    )
+    password: Text | None = prop(
+        "The user's password, or a crypt(3) hash of it. Hashed before it leaves the provider.",
+        secret=True,
+        default_doc="20 random letters and digits, in the output `initialPassword`",
+    )
+    authorized_keys: list[Text] | None = prop("SSH public keys that may log in as the user.")
+    user_data: str | None = prop(
+        "Your own cloud-init user data (cloud-config, script or MIME). Kiln's settings come on top; the rest is kept.",
+        secret=True,
+    )
+    network_config: str | None = prop("cloud-init network configuration (version 1 or 2).")
+    metadata: Annotated[dict[str, Text], AfterValidator(_keys)] | None = prop(
+        "Metadata for the guest, such as `role` or `gitlab:external_url`."
+    )
+
+
+def _user(text: str) -> str:
+    if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", text):
+        raise ValueError(f"{text!r} is not a user name: use up to 32 small letters, digits, '_' and '-'")
+    return text
+
+
+class Console(Model):
+    """How to reach the guest's console."""
+
+    command: str = out("The command that opens the serial console in a terminal.")
+    log_path: str | None = out("File on the node that keeps what the guest wrote to its serial console.")
+    graphical: bool = out("Whether there is a graphical console, reached by VNC.")
+    vnc_port: int | None = out("VNC port on the node's loopback address, while the guest runs.")
+    vnc_password: str | None = out("Password of the VNC console.", secret=True)
+
+
+class ServerInputs(Model):
+    """Inputs of Server."""
+
+    name: Name = prop("Name of the guest on its node.", sticky=True)
+    node: str = prop("The node's libvirt URI, such as a Node's `uri` output.", default_doc="the provider's `uri`")
+    pool: Name = prop(
+        "Storage pool of the root disk and the seed.", sticky=True, default_doc="the node's `storagePool`"
+    )
+    image: str | None = prop("Id of the Image that the root disk is cloned from. The root disk belongs to the server.")
+    disk_size: DiskSize | None = prop("Size of the root disk.", default_doc="the image's size", impact=Impact.REPLACE)
+    disks: list[str] | None = prop(
+        "Ids of further disks, in order. One that holds an ISO becomes a CD drive.", impact=Impact.RESTART
+    )
+    memory: Memory = prop(
+        "Memory the guest owns.", default=Size.parse("512MiB"), default_doc="512MiB", impact=Impact.RESTART
+    )
+    vcpus: Annotated[int, AfterValidator(lambda n: _at_least_one(n))] = prop(
+        "Number of virtual CPUs.", default=1, impact=Impact.RESTART
+    )
+    cpu_mode: Literal["auto", "host-passthrough", "host-model", "maximum"] | None = prop(
+        "CPU the guest sees, in libvirt's words.", impact=Impact.RESTART, default_doc="`auto`: fit for the accelerator"
+    )
+    networks: list[Nic] | None = prop(
+        "Network interfaces in order; an empty list for none.",
+        impact=Impact.RESTART,
+        default_doc="one interface on the node's `network`",
+    )
+    firmware: Literal["bios", "efi"] = prop("Firmware of the guest.", default="bios", impact=Impact.REPLACE)
+    boot: Boot | None = prop("What the guest boots from.", impact=Impact.RESTART)
+    first_boot: FirstBoot | None = prop(
+        "What the guest is told at its first boot. Absent, a server with an `image` still gets its name and a password."
+    )
+    power_state: Literal["running", "stopped"] = prop("Whether the guest runs.", default="running", impact=Impact.LIVE)
+    autostart: bool = prop("Whether the guest starts with its node.", default=False, impact=Impact.LIVE)
+    graphics: Literal["none", "vnc"] = prop(
+        "Graphical console: `vnc` listens on the node's loopback address only, with a random password.",
+        default="none",
+        impact=Impact.RESTART,
+    )
+    wait_for: Literal["none", "address", "firstBoot"] = prop(
+        "What a create waits for: nothing, an IP address, or the end of cloud-init.", default="none", impact=Impact.LIVE
+    )
+    wait_timeout: int = prop("Seconds that `waitFor` may take.", default=600, impact=Impact.LIVE)
+    shutdown_timeout: int = prop(
+        "Seconds the guest has to shut down by itself before it is forced off.", default=60, impact=Impact.LIVE
+    )
+    description: Text | None = prop("Description of the guest in libvirt.", impact=Impact.LIVE)
+    platform_config: dict[str, Text] | None = prop(
+        "Settings of the platform that have no property of their own.", impact=Impact.RESTART
+    )
+
+
+def _at_least_one(count: int) -> int:
+    if count < 1:
+        raise ValueError(f"{count} is too few: at least 1")
+    return count
+
+
+class ServerState(ServerInputs):
+    """State of Server."""
+
+    uuid: str = out("The guest's UUID, which is also the server's id.")
+    addresses: list[str] = out("IP addresses of the guest, when known.", changes_with=("networks", "power_state"))
+    initial_password: str | None = out("The first-boot password of the user.", secret=True)
+    console: Console = out("How to reach the guest's console.", changes_with=("graphics", "power_state"))
+    boot_order: list[str] = out("Device names in the order the firmware tries them.", changes_with=("disks", "boot"))
+    accelerator: Literal["kvm", "tcg"] = out("What executes the guest's code.")
+    state: Literal["running", "stopped", "paused", "crashed", "saved"] = out(
+        "The guest's power state.", changes_with=("power_state",)
+    )
+    seed_pending: bool = out("Whether the first-boot seed is still attached because first boot was not confirmed.")

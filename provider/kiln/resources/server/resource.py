@@ -1,0 +1,174 @@
+"""The Server resource: checks, plans, and the order of steps."""
+
+from __future__ import annotations
+
+import secrets
+import uuid as uuids
+from typing import ClassVar
+
+from kiln.framework.context import Context
+from kiln.framework.errors import InputError, NotFound, PartialCreate, Refused
+from kiln.framework.plan import Plan, compare
+from kiln.framework.resource import Created, Found, Resource
+from kiln.framework.steps import KeptFailure, Step, run
+from kiln.ports.domains import Domain
+from kiln.ports.nodes import Node
+from kiln.resources.names import split_import_id
+from kiln.resources.ownership import finished, new_mark, release_volume
+from kiln.resources.server import life, observe, storage
+from kiln.resources.server.build import Work, ground_of
+from kiln.resources.server.model import ServerInputs, ServerState
+from kiln.resources.site import Site
+
+
+class Server(Resource[ServerInputs, ServerState]):
+    """A virtual machine on a node.
+
+    The root disk is cloned from `image` and belongs to the server; `disks` are attached and live on their own. At its
+    first boot the guest learns its name, keys and a password of its own from a seed CD, which is removed again once the
+    boot is seen to have ended (`waitFor="firstBoot"` waits for that).
+
+    ```python
+    import pulumi
+    import pulumi_kiln as kiln
+
+    image = kiln.Image("debian", source="debian-12-genericcloud-amd64.qcow2")
+    web = kiln.Server(
+        "web",
+        image=image.id,
+        disk_size="20GiB",
+        memory="1GiB",
+        wait_for="firstBoot",
+    )
+    pulumi.export("password", web.initial_password)
+    pulumi.export("console", web.console.command)
+    ```
+    """
+
+    name: ClassVar[str] = "Server"
+    Inputs = ServerInputs
+    State = ServerState
+    delete_first = True
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    # --- check and diff ------------------------------------------------------------------------------------------
+
+    def check(self, ctx: Context, new: ServerInputs, old: ServerInputs | None) -> ServerInputs:
+        """Resolve the node and the pool; refuse combinations that cannot work."""
+        uri = new.node or self._site.uri
+        for index, nic in enumerate(new.networks if isinstance(new.networks, list) else []):
+            if nic.network is not None and nic.bridge is not None:
+                raise InputError(
+                    f"networks[{index}].bridge", "an interface has a network or a bridge", action="drop one"
+                )
+        if new.disk_size is not None and new.image is None:
+            raise InputError("diskSize", "'diskSize' needs an 'image'", action="set image, or name a Disk in 'disks'")
+        if new.image is None and new.disks is None and new.boot is None:
+            raise InputError("image", "there is nothing to boot from", action="set 'image', 'disks' or 'boot'")
+        return new.model_copy(update={"node": uri, "pool": new.pool or self._site.pool_for(uri)})
+
+    def diff(self, ctx: Context, id: str, state: ServerState, old: ServerInputs, new: ServerInputs) -> Plan:
+        """The changes; another URI of the same node is none."""
+        changes = self._site.weigh_node(ctx, old.node, new.node, compare(old, new))
+        return Plan(tuple(changes), delete_first=True)
+
+    # --- create --------------------------------------------------------------------------------------------------
+
+    def create(self, ctx: Context, inputs: ServerInputs) -> Created[ServerState]:
+        """Make the guest. Everything up to its definition is undone on failure; after it a failure is partial."""
+        node = self._site.node(ctx, inputs.node)
+        self._site.ensure_pool(ctx, inputs.node, inputs.pool)
+        work = Work(inputs, str(uuids.uuid4()), new_mark(ctx, "server", seconds=self.timeout))
+        work.ground = ground_of(ctx, self._site, node, inputs.node)
+        work.root_plan = storage.plan_root(ctx, node.volumes, inputs)
+        work.disks = storage.used_disks(ctx, node.volumes, inputs)
+        work.vnc_password = vnc_password(inputs)
+        try:
+            run(ctx, [*life.making(node, work), *life.starting(node, work), *life.settling(node, work)])
+        except KeptFailure as failure:
+            life.settle(ctx, node, work)
+            raise PartialCreate(work.uuid, observe.state(node, work), [str(failure.error)]) from failure
+        finally:
+            work.close()
+        return Created(work.uuid, observe.state(node, work))
+
+    # --- read ----------------------------------------------------------------------------------------------------
+
+    def read(
+        self, ctx: Context, id: str, inputs: ServerInputs | None, state: ServerState | None
+    ) -> Found[ServerInputs, ServerState] | None:
+        """The guest as it is. An import id is a UUID or a name, with the node's URI after ``@`` when it is another."""
+        natural, uri = split_import_id(id, inputs.node if inputs is not None and inputs.node else self._site.uri)
+        node = self._site.node(ctx, uri)
+        try:
+            domain = _find(ctx, node, natural)
+        except NotFound:
+            return None
+        return observe.found(ctx, node, domain, observe.Known(uri, self._site.pool_for(uri), inputs, state))
+
+    # --- update --------------------------------------------------------------------------------------------------
+
+    def update(self, ctx: Context, id: str, state: ServerState, old: ServerInputs, new: ServerInputs) -> ServerState:
+        """Change the guest in place: settings live, the rest by redefining and, when it runs, restarting it."""
+        node = self._site.node(ctx, new.node)
+        work = self._work_for(ctx, node, node.domains.get(ctx, id), state, new)
+        changed = {change.field for change in compare(old, new)}
+        steps = [
+            Step("find the guest", lambda ctx: None, keeps=True),
+            *life.changing(node, work, changed),
+            *life.starting(node, work),
+            *life.settling(node, work),
+        ]
+        try:
+            run(ctx, steps)
+        except KeptFailure as failure:
+            raise PartialCreate(id, observe.state(node, work), [str(failure.error)]) from failure
+        finally:
+            work.close()
+        return observe.state(node, work)
+
+    def _work_for(self, ctx: Context, node: Node, domain: Domain, state: ServerState, new: ServerInputs) -> Work:
+        """The work on a guest that exists: its volumes as they are, its secrets from the state."""
+        work = Work(new, domain.uuid, domain.mark or finished(new_mark(ctx, "server")))
+        work.domain = domain
+        work.password = state.initial_password
+        work.addresses = list(state.addresses or [])
+        work.vnc_password = (state.console.vnc_password if state.console else None) or vnc_password(new)
+        work.ground = ground_of(ctx, self._site, node, new.node)
+        work.root, work.seed = storage.own_volumes(ctx, node.volumes, new, domain)
+        work.root_plan = storage.plan_root(ctx, node.volumes, new)
+        work.disks = storage.used_disks(ctx, node.volumes, new)
+        return work
+
+    # --- delete --------------------------------------------------------------------------------------------------
+
+    def delete(self, ctx: Context, id: str, state: ServerState) -> None:
+        """Shut the guest down, undefine it, and delete the volumes that belong to it."""
+        node = self._site.node(ctx, state.node)
+        try:
+            node.domains.shutdown(ctx, id, float(state.shutdown_timeout))
+            node.domains.undefine(ctx, id)
+        except NotFound:
+            pass
+        for ref in (storage.seed_ref(state), storage.root_ref(state)):
+            mark = node.volumes.read_mark(ctx, ref)
+            if mark is None:
+                continue
+            if mark.role not in ("root", "seed"):
+                raise Refused(f"volume '{ref}' is not the server's own", action="remove it by hand if it is not needed")
+            release_volume(ctx, node.volumes, ref)
+
+
+def vnc_password(inputs: ServerInputs) -> str | None:
+    """A random password for the graphical console; the VNC protocol takes eight characters."""
+    return secrets.token_urlsafe(6) if inputs.graphics == "vnc" else None
+
+
+def _find(ctx: Context, node: Node, natural: str) -> Domain:
+    try:
+        uuids.UUID(natural)
+    except ValueError:
+        return node.domains.by_name(ctx, natural)
+    return node.domains.get(ctx, natural)

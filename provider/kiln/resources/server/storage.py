@@ -1,0 +1,151 @@
+"""The volumes that belong to a server: its root disk and its first-boot seed; and the chains of those it only uses."""
+
+from __future__ import annotations
+
+import uuid as uuids
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from kiln.firstboot import passwords, seed
+from kiln.firstboot.userdata import FirstBoot as Told
+from kiln.framework.context import Context
+from kiln.framework.errors import InputError, NotFound
+from kiln.ports.domains import BootSpec, Domain
+from kiln.ports.marks import Mark
+from kiln.ports.volumes import Chunk, Volume, VolumeRef, Volumes
+from kiln.resources import cloning
+from kiln.resources.names import volume_ref
+from kiln.resources.server.layout import Attached
+from kiln.resources.server.model import FirstBoot, ServerInputs
+
+
+def root_ref(inputs: ServerInputs) -> VolumeRef:
+    """The name of a server's root disk."""
+    return VolumeRef(inputs.pool, f"{inputs.name}-root")
+
+
+def seed_ref(inputs: ServerInputs) -> VolumeRef:
+    """The name of a server's seed."""
+    return VolumeRef(inputs.pool, f"{inputs.name}-seed")
+
+
+@dataclass(frozen=True)
+class RootPlan:
+    """The image a root disk comes from, how it is cloned, and what the image boots by itself."""
+
+    image: Attached
+    clone: cloning.Clone
+    boot: BootSpec | None
+
+
+def plan_root(ctx: Context, volumes: Volumes, inputs: ServerInputs) -> RootPlan | None:
+    """How the root disk will be made, None for a server without an image. Raises InputError at ``image``."""
+    if inputs.image is None:
+        return None
+    ref = volume_ref(inputs.image, "image")
+    try:
+        chain = cloning.image_chain(ctx, volumes, ref, "image")
+    except NotFound as error:
+        raise missing("image", inputs.image, inputs.node) from error
+    cloning.refuse_iso(chain[0], cloning.holds_iso(ctx, volumes, chain[0]), "image")
+    clone = cloning.decide(chain[0], "auto", None, inputs.disk_size, "diskSize")
+    return RootPlan(Attached(chain), clone, image_boot(ctx, volumes, ref))
+
+
+def image_boot(ctx: Context, volumes: Volumes, ref: VolumeRef) -> BootSpec | None:
+    """The kernel that an image brings along, stored beside it as ``<image>.kernel`` and ``<image>.initrd``."""
+    mark = volumes.read_mark(ctx, ref)
+    if mark is None or "kernel" not in mark.info:
+        return None
+    kernel = volumes.get(ctx, VolumeRef(ref.pool, mark.info["kernel"])).path
+    initrd = volumes.get(ctx, VolumeRef(ref.pool, mark.info["initrd"])).path if "initrd" in mark.info else None
+    return BootSpec(kernel, initrd, mark.info.get("cmdline"))
+
+
+def used_disks(ctx: Context, volumes: Volumes, inputs: ServerInputs) -> list[Attached]:
+    """The disks a server uses and does not own, in order. Raises InputError at ``disks[i]``."""
+    found = []
+    for index, id in enumerate(inputs.disks or []):
+        path = f"disks[{index}]"
+        ref = volume_ref(id, path)
+        try:
+            chain = cloning.image_chain(ctx, volumes, ref, path)
+        except NotFound as error:
+            raise missing(path, id, inputs.node) from error
+        found.append(Attached(chain, cloning.holds_iso(ctx, volumes, chain[0])))
+    return found
+
+
+def own_volumes(
+    ctx: Context, volumes: Volumes, inputs: ServerInputs, domain: Domain
+) -> tuple[Attached | None, Attached | None]:
+    """The root disk and the seed of a guest that exists, each None when it is not attached to it."""
+    paths = {disk.path for disk in domain.disks if disk.path}
+    found: list[Attached | None] = []
+    for ref in (root_ref(inputs), seed_ref(inputs)):
+        try:
+            chain = volumes.chain(ctx, ref)
+        except NotFound:
+            found.append(None)
+            continue
+        found.append(Attached(chain, cd=ref == seed_ref(inputs)) if chain[0].path in paths else None)
+    return found[0], found[1]
+
+
+def missing(path: str, id: str, node: str) -> InputError:
+    """The error for a volume that is not on the node."""
+    return InputError(
+        path, f"there is no volume '{id}' on {node}", action="use the id of an Image or Disk on the same node"
+    )
+
+
+def wants_seed(inputs: ServerInputs) -> bool:
+    """Whether a server is told anything at its first boot."""
+    return inputs.first_boot is not None or inputs.image is not None
+
+
+def password_of(inputs: ServerInputs) -> tuple[str | None, str]:
+    """The plain first-boot password to tell the user (None when only a hash is known), and its hash."""
+    given = inputs.first_boot.password if inputs.first_boot else None
+    if given is not None and passwords.is_hash(given):
+        return None, given
+    plain = given or passwords.generate()
+    return plain, passwords.hash_password(plain)
+
+
+def seed_content(inputs: ServerInputs, uuid: str, password_hash: str) -> bytes:
+    """The seed's bytes. The instance id follows the server's UUID, so a replaced server boots as a new instance."""
+    asked = inputs.first_boot or FirstBoot()
+    told = Told(
+        hostname=asked.hostname or inputs.name,
+        instance_id=instance_id(uuid),
+        user=asked.user,
+        password_hash=password_hash,
+        authorized_keys=tuple(asked.authorized_keys or ()),
+        user_data=asked.user_data,
+        network_config=asked.network_config,
+        metadata=asked.metadata or {},
+    )
+    return seed.build(told)
+
+
+def instance_id(uuid: str) -> str:
+    """cloud-init's instance id of a server."""
+    return f"kiln-{uuids.UUID(uuid)}"
+
+
+def make_seed(ctx: Context, volumes: Volumes, ref: VolumeRef, content: bytes) -> Volume:
+    """Write the seed as a volume that only its owner may read; the caller has claimed the name."""
+    padded = content + bytes(-len(content) % 512)
+    volume = volumes.create(ctx, ref, format="raw", virtual_size=len(padded), mode=0o600)
+    volumes.upload(ctx, ref, _one(padded))
+    return volume
+
+
+def _one(content: bytes) -> Iterator[Chunk]:
+    yield Chunk(content)
+
+
+def with_kind(mark: Mark, kind: str) -> Mark:
+    """The mark, saying what the volume holds."""
+    return replace(mark, info={**mark.info, "kind": kind})

@@ -1,0 +1,79 @@
+"""What all resources share in one run: the nodes, and the defaults that the provider and its Node resources state."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from kiln.framework.context import Context
+from kiln.framework.model import Impact
+from kiln.framework.plan import Change
+from kiln.framework.values import UNKNOWN
+from kiln.ports.nodes import Node, Nodes
+
+DEFAULT_POOL = "kiln"
+
+
+@dataclass(frozen=True)
+class NodeDefaults:
+    """What a Node resource says about resources that name its URI. Any of them may be UNKNOWN in a preview."""
+
+    pool: str | None = None
+    pool_path: str | None = None
+    network: str | None = None
+    accelerator: Literal["auto", "kvm", "tcg"] = "auto"
+
+
+@dataclass
+class Site:
+    """The provider's configuration in effect and the nodes it reaches.
+
+    Node defaults are learnt when a Node resource is checked, which the engine does in every run and before it checks a
+    resource that takes the node's ``uri`` output.
+    """
+
+    nodes: Nodes
+    uri: str
+    storage_pool: str = DEFAULT_POOL
+    image_store: str | None = None
+    _defaults: dict[str, NodeDefaults] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def learn(self, uri: str, defaults: NodeDefaults) -> None:
+        """Remember what a Node resource states."""
+        with self._lock:
+            self._defaults[uri] = defaults
+
+    def defaults(self, uri: str) -> NodeDefaults:
+        """What holds for resources on ``uri``."""
+        with self._lock:
+            return self._defaults.get(uri, NodeDefaults())
+
+    def pool_for(self, uri: str) -> str:
+        """The pool of a resource that states none; UNKNOWN while the node is."""
+        if uri is UNKNOWN:
+            return UNKNOWN
+        return self.defaults(uri).pool or self.storage_pool
+
+    def node(self, ctx: Context, uri: str) -> Node:
+        """The connected node at ``uri``."""
+        return self.nodes.get(ctx, uri)
+
+    def weigh_node(self, ctx: Context, old: str, new: str, changes: Iterable[Change]) -> Iterator[Change]:
+        """The changes, with a changed ``node`` that leads to the same machine weighed as live."""
+        for change in changes:
+            if change.field == "node" and UNKNOWN not in (old, new) and self._same(ctx, old, new):
+                yield replace(change, impact=Impact.LIVE, reason="the same machine")
+            else:
+                yield change
+
+    def _same(self, ctx: Context, old: str, new: str) -> bool:
+        return self.node(ctx, old).identity(ctx) == self.node(ctx, new).identity(ctx)
+
+    def ensure_pool(self, ctx: Context, uri: str, pool: str) -> None:
+        """Make the pool of a resource on first need: only the pools that defaults name are ever made."""
+        known = self.defaults(uri)
+        if pool in (known.pool, self.storage_pool):
+            self.node(ctx, uri).volumes.ensure_pool(ctx, pool, known.pool_path if pool == known.pool else None)
