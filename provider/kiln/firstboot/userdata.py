@@ -129,7 +129,7 @@ def _is_mime(text: str) -> bool:
 
 
 def _entity(content: bytes, kind: str, name: str) -> bytes:
-    """A MIME entity (RFC 2045), in base64 so that every byte arrives. cloud-init looks for the kind of ``text/plain``."""
+    """A MIME entity (RFC 2045), in base64 so that every byte arrives. cloud-init finds out what ``text/plain`` is."""
     head = (
         f'Content-Type: {kind}; charset="utf-8"\r\nContent-Transfer-Encoding: base64\r\n'
         f'Content-Disposition: attachment; filename="{name}"\r\n\r\n'
