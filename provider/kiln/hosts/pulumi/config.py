@@ -1,12 +1,7 @@
-"""Provider configuration: what the engine sends of it, and what it wants back.
-
-Values from ``pulumi config`` arrive as strings, and SDKs send every value that is not a string as JSON text; the engine
-adds keys of its own (``version``, ``pluginDownloadURL``) which are to be echoed and else ignored.
-"""
+"""Provider configuration: what the engine sends of it, and what it wants back, which is all that it sent."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -19,37 +14,16 @@ from kiln.framework.operations import mark_secrets, parse_old
 from kiln.framework.plan import Plan, compare
 from kiln.framework.provider import Provider
 from kiln.framework.values import reveal, secret_paths
+from kiln.hosts.configuration import plain
 from kiln.hosts.pulumi import decode
 from kiln.hosts.pulumi.errors import MissingConfiguration
 from kiln.hosts.pulumi.proto import provider_pb2
 
-RESERVED = frozenset({"version", "pluginDownloadURL"})
-"""Keys that belong to the engine."""
-
-
-def plain(model: type[Model], data: Mapping[str, Any]) -> dict[str, Any]:
-    """What the program configured, with the JSON text of values that are no strings read."""
-    revealed = {key: value for key, value in reveal(data).items() if key not in RESERVED}
-    return {key: _read(model, key, value) for key, value in revealed.items()}
-
-
-def _read(model: type[Model], key: str, value: Any) -> Any:
-    takes_text = any(
-        alias_of(model, name) == key and str in (field.annotation, *getattr(field.annotation, "__args__", ()))
-        for name, field in model.model_fields.items()
-    )
-    if not isinstance(value, str) or takes_text:
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value
-
 
 def check(provider: Provider, ctx: Context, news: Struct, olds: Struct) -> dict[str, Any]:
     """All that was sent, with the defaults the provider fills in. Raises InputErrors."""
-    sent, old = decode.properties(news), plain(provider.Config, decode.properties(olds))
-    new = parse(provider.Config, _sticky(provider.Config, old) | plain(provider.Config, sent))
+    sent, old = decode.properties(news), plain(provider.Config, reveal(decode.properties(olds)))
+    new = parse(provider.Config, _sticky(provider.Config, old) | plain(provider.Config, reveal(sent)))
     checked = provider.check_config(ctx, new, parse_old(provider.Config, old) if old else None)
     return mark_secrets(provider.Config, checked.wire() | reveal(sent), set(secret_paths(sent)))
 
@@ -62,8 +36,8 @@ def _sticky(model: type[Model], old: Mapping[str, Any]) -> dict[str, Any]:
 
 def diff(provider: Provider, olds: Struct, news: Struct) -> Plan:
     """What changes in the configuration. It never replaces: resources know the node they are on themselves."""
-    old = parse_old(provider.Config, plain(provider.Config, decode.properties(olds)))
-    new = parse_old(provider.Config, plain(provider.Config, decode.properties(news)))
+    old = parse_old(provider.Config, plain(provider.Config, reveal(decode.properties(olds))))
+    new = parse_old(provider.Config, plain(provider.Config, reveal(decode.properties(news))))
     return Plan(tuple(replace(change, impact=Impact.LIVE) for change in compare(old, new)))
 
 
@@ -74,7 +48,7 @@ def configure(provider: Provider, ctx: Context, request: provider_pb2.ConfigureR
         MissingConfiguration: a required value is not set.
         InputErrors: a value is not acceptable.
     """
-    data = plain(provider.Config, _sent(request))
+    data = plain(provider.Config, reveal(_sent(request)))
     missing = {
         f"{provider.name}:{alias_of(provider.Config, name)}": field.description or ""
         for name, field in provider.Config.model_fields.items()
