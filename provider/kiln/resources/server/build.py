@@ -33,6 +33,7 @@ class Work:
     domain: Domain | None = None
     console: Console | None = None
     marks: dict[VolumeRef, Mark] = field(default_factory=dict)
+    is_new: bool = False
     first_boot_ended: bool = False
     addresses: list[str] = field(default_factory=list)
 

@@ -18,7 +18,7 @@ SEED_TARGET = "sda"
 
 @dataclass(frozen=True)
 class Attached:
-    """A volume with its whole backing chain, top first. ``cd``: it holds an ISO image and becomes a CD drive (FX-55)."""
+    """A volume with its whole backing chain, top first. ``cd``: it holds an ISO and becomes a CD drive."""
 
     chain: Sequence[Volume]
     cd: bool = False

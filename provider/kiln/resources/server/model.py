@@ -33,6 +33,24 @@ def _keys(values: dict[str, str]) -> dict[str, str]:
     return values
 
 
+def _password(text: str) -> str:
+    if not text or any(character in text for character in "\0\r\n") or len(text.encode()) > 512:
+        raise ValueError("a password must not be empty, hold a line break or NUL, or be longer than 512 bytes")
+    return text
+
+
+def _user(text: str) -> str:
+    if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", text):
+        raise ValueError(f"{text!r} is not a user name: use up to 32 small letters, digits, '_' and '-'")
+    return text
+
+
+def _at_least_one(count: int) -> int:
+    if count < 1:
+        raise ValueError(f"{count} is too few: at least 1")
+    return count
+
+
 class Nic(Model):
     """A network interface."""
 
@@ -71,10 +89,10 @@ class FirstBoot(Model):
     """What the guest is told at its first boot, through cloud-init's NoCloud data source."""
 
     hostname: str | None = prop("Host name the guest takes.", default_doc="the server's name")
-    user: Annotated[str, AfterValidator(lambda text: _user(text))] = prop(
+    user: Annotated[str, AfterValidator(_user)] = prop(
         "The user who gets the password and the keys. A user other than `root` is made, with sudo.", default="root"
     )
-    password: Text | None = prop(
+    password: Annotated[str, AfterValidator(_password)] | None = prop(
         "The user's password, or a crypt(3) hash of it. Hashed before it leaves the provider.",
         secret=True,
         default_doc="20 random letters and digits, in the output `initialPassword`",
@@ -88,12 +106,6 @@ class FirstBoot(Model):
     metadata: Annotated[dict[str, Text], AfterValidator(_keys)] | None = prop(
         "Metadata for the guest, such as `role` or `gitlab:external_url`."
     )
-
-
-def _user(text: str) -> str:
-    if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", text):
-        raise ValueError(f"{text!r} is not a user name: use up to 32 small letters, digits, '_' and '-'")
-    return text
 
 
 class Console(Model):
@@ -122,7 +134,7 @@ class ServerInputs(Model):
     memory: Memory = prop(
         "Memory the guest owns.", default=Size.parse("512MiB"), default_doc="512MiB", impact=Impact.RESTART
     )
-    vcpus: Annotated[int, AfterValidator(lambda n: _at_least_one(n))] = prop(
+    vcpus: Annotated[int, AfterValidator(_at_least_one)] = prop(
         "Number of virtual CPUs.", default=1, impact=Impact.RESTART
     )
     cpu_mode: Literal["auto", "host-passthrough", "host-model", "maximum"] | None = prop(
@@ -148,20 +160,16 @@ class ServerInputs(Model):
     wait_for: Literal["none", "address", "firstBoot"] = prop(
         "What a create waits for: nothing, an IP address, or the end of cloud-init.", default="none", impact=Impact.LIVE
     )
-    wait_timeout: int = prop("Seconds that `waitFor` may take.", default=600, impact=Impact.LIVE)
-    shutdown_timeout: int = prop(
+    wait_timeout: Annotated[int, AfterValidator(_at_least_one)] = prop(
+        "Seconds that `waitFor` may take.", default=600, impact=Impact.LIVE
+    )
+    shutdown_timeout: Annotated[int, AfterValidator(_at_least_one)] = prop(
         "Seconds the guest has to shut down by itself before it is forced off.", default=60, impact=Impact.LIVE
     )
     description: Text | None = prop("Description of the guest in libvirt.", impact=Impact.LIVE)
     platform_config: dict[str, Text] | None = prop(
         "Settings of the platform that have no property of their own.", impact=Impact.RESTART
     )
-
-
-def _at_least_one(count: int) -> int:
-    if count < 1:
-        raise ValueError(f"{count} is too few: at least 1")
-    return count
 
 
 class ServerState(ServerInputs):

@@ -6,18 +6,21 @@ import secrets
 import uuid as uuids
 from typing import ClassVar
 
+from kiln.firstboot.hostname import check_hostname
+from kiln.firstboot.userdata import check_user_data
 from kiln.framework.context import Context
 from kiln.framework.errors import InputError, NotFound, PartialCreate, Refused
 from kiln.framework.plan import Plan, compare
 from kiln.framework.resource import Created, Found, Resource
 from kiln.framework.steps import KeptFailure, Step, run
+from kiln.framework.values import UNKNOWN
 from kiln.ports.domains import Domain
 from kiln.ports.nodes import Node
 from kiln.resources.names import split_import_id
 from kiln.resources.ownership import finished, new_mark, release_volume
 from kiln.resources.server import life, observe, storage
 from kiln.resources.server.build import Work, ground_of
-from kiln.resources.server.model import ServerInputs, ServerState
+from kiln.resources.server.model import FirstBoot, ServerInputs, ServerState
 from kiln.resources.site import Site
 
 
@@ -67,6 +70,7 @@ class Server(Resource[ServerInputs, ServerState]):
             raise InputError("diskSize", "'diskSize' needs an 'image'", action="set image, or name a Disk in 'disks'")
         if new.image is None and new.disks is None and new.boot is None:
             raise InputError("image", "there is nothing to boot from", action="set 'image', 'disks' or 'boot'")
+        _check_first_boot(new.first_boot)
         return new.model_copy(update={"node": uri, "pool": new.pool or self._site.pool_for(uri)})
 
     def diff(self, ctx: Context, id: str, state: ServerState, old: ServerInputs, new: ServerInputs) -> Plan:
@@ -80,7 +84,7 @@ class Server(Resource[ServerInputs, ServerState]):
         """Make the guest. Everything up to its definition is undone on failure; after it a failure is partial."""
         node = self._site.node(ctx, inputs.node)
         self._site.ensure_pool(ctx, inputs.node, inputs.pool)
-        work = Work(inputs, str(uuids.uuid4()), new_mark(ctx, "server", seconds=self.timeout))
+        work = Work(inputs, str(uuids.uuid4()), new_mark(ctx, "server", seconds=self.timeout), is_new=True)
         work.ground = ground_of(ctx, self._site, node, inputs.node)
         work.root_plan = storage.plan_root(ctx, node.volumes, inputs)
         work.disks = storage.used_disks(ctx, node.volumes, inputs)
@@ -159,6 +163,16 @@ class Server(Resource[ServerInputs, ServerState]):
             if mark.role not in ("root", "seed"):
                 raise Refused(f"volume '{ref}' is not the server's own", action="remove it by hand if it is not needed")
             release_volume(ctx, node.volumes, ref)
+
+
+def _check_first_boot(asked: FirstBoot | None) -> None:
+    """Refuse what the guest could not use, as far as it is known. Raises InputError."""
+    if not isinstance(asked, FirstBoot):
+        return
+    if asked.hostname is not None and asked.hostname is not UNKNOWN:
+        check_hostname(asked.hostname)
+    if asked.user_data and asked.user_data is not UNKNOWN:
+        check_user_data(asked.user_data)
 
 
 def vnc_password(inputs: ServerInputs) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from kiln.firstboot import passwords, seed
+from kiln.firstboot.hostname import hostname_from
 from kiln.firstboot.userdata import FirstBoot as Told
 from kiln.framework.context import Context
 from kiln.framework.errors import InputError, NotFound
@@ -107,17 +108,17 @@ def wants_seed(inputs: ServerInputs) -> bool:
 def password_of(inputs: ServerInputs) -> tuple[str | None, str]:
     """The plain first-boot password to tell the user (None when only a hash is known), and its hash."""
     given = inputs.first_boot.password if inputs.first_boot else None
-    if given is not None and passwords.is_hash(given):
-        return None, given
-    plain = given or passwords.generate()
-    return plain, passwords.hash_password(plain)
+    if given is None:
+        plain = passwords.generate()
+        return plain, passwords.hash_password(plain, generated=True)
+    return None if passwords.is_hash(given) else given, passwords.hash_password(given)
 
 
 def seed_content(inputs: ServerInputs, uuid: str, password_hash: str) -> bytes:
     """The seed's bytes. The instance id follows the server's UUID, so a replaced server boots as a new instance."""
     asked = inputs.first_boot or FirstBoot()
     told = Told(
-        hostname=asked.hostname or inputs.name,
+        hostname=asked.hostname or hostname_from(inputs.name),
         instance_id=instance_id(uuid),
         user=asked.user,
         password_hash=password_hash,
