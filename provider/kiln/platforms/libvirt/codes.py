@@ -81,12 +81,6 @@ class ShutoffReason(IntEnum):
     FAILED = 6
 
 
-class PausedReason(IntEnum):
-    """``virDomainPausedReason``."""
-
-    STARTING_UP = 11
-
-
 class Affect(IntFlag):
     """``virDomainModificationImpact``, also valid as ``virDomainDeviceModifyFlags``."""
 
@@ -106,12 +100,6 @@ class DomainCreate(IntFlag):
 
     PAUSED = 1
     AUTODESTROY = 2
-
-
-class DomainDestroy(IntFlag):
-    """``virDomainDestroyFlags``."""
-
-    GRACEFUL = 1
 
 
 class DomainShutdown(IntFlag):
@@ -138,6 +126,12 @@ class DomainMetadata(IntEnum):
     ELEMENT = 2
 
 
+class BlockResize(IntFlag):
+    """``virDomainBlockResizeFlags``."""
+
+    BYTES = 1
+
+
 class AddressSource(IntEnum):
     """``virDomainInterfaceAddressesSource``."""
 
@@ -146,16 +140,10 @@ class AddressSource(IntEnum):
     ARP = 2
 
 
-class AddressType(IntEnum):
-    """``virIPAddrType``."""
-
-    IPV4 = 0
-    IPV6 = 1
-
-
 class ListDomains(IntFlag):
     """``virConnectListAllDomainsFlags``."""
 
+    ACTIVE = 1
     AUTOSTART = 1024
 
 

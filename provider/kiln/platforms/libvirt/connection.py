@@ -199,3 +199,10 @@ def _run_events(library: Any) -> None:
             library.virEventRunDefaultImpl()
         except library.libvirtError:
             time.sleep(1)
+
+
+def agent_command(domain: Any, command: str, seconds: int) -> str:
+    """Send a guest-agent command over ``domain`` (a ``virDomain``); runs on a worker thread. Raises libvirtError."""
+    import libvirt_qemu
+
+    return str(libvirt_qemu.qemuAgentCommand(domain, command, seconds, 0))

@@ -1,0 +1,188 @@
+"""The guests of one libvirt node. Fits ``ports.Domains``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kiln.framework.context import Context
+from kiln.platforms.libvirt import devices, lifecycle, observe
+from kiln.platforms.libvirt.codes import Affect, DomainMetadata, DomainUndefine, ErrorCode
+from kiln.platforms.libvirt.connection import Link, Opened, agent_command
+from kiln.platforms.libvirt.console import StreamConsole
+from kiln.platforms.libvirt.faults import code_of, tolerating
+from kiln.platforms.libvirt.paths import console_log
+from kiln.platforms.libvirt.uris import is_local
+from kiln.platforms.libvirt.xml import metadata
+from kiln.platforms.libvirt.xml.domain import domain as domain_document
+from kiln.platforms.libvirt.xml.text import dump, parse
+from kiln.ports.domains import Address, Domain, DomainSpec
+from kiln.ports.marks import Mark
+
+T = TypeVar("T")
+
+LOG_BACKUPS = 3
+"""How many rotated logs virtlogd keeps (max_backups in virtlogd.conf)."""
+
+_UNDEFINE = DomainUndefine.MANAGED_SAVE | DomainUndefine.SNAPSHOTS_METADATA | DomainUndefine.NVRAM
+_UNDEFINE_ALL = _UNDEFINE | DomainUndefine.CHECKPOINTS_METADATA | DomainUndefine.TPM
+_AGENT_SILENT = (
+    ErrorCode.AGENT_UNRESPONSIVE,
+    ErrorCode.ARGUMENT_UNSUPPORTED,
+    ErrorCode.OPERATION_UNSUPPORTED,
+    ErrorCode.OPERATION_INVALID,
+    ErrorCode.OPERATION_TIMEOUT,
+    ErrorCode.CONFIG_UNSUPPORTED,
+    ErrorCode.NO_SUPPORT,
+)
+
+
+class LibvirtDomains:
+    """Guests by UUID."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def define(self, ctx: Context, spec: DomainSpec) -> Domain:
+        """Define, or redefine under the same UUID."""
+        document = domain_document(spec, console_log=console_log(self._link.uri, spec.name, spec.uuid))
+        return self._link.run(
+            ctx,
+            f"define guest '{spec.name}'",
+            lambda opened: observe.describe(opened.handle.defineXMLFlags(document, 0)),
+        )
+
+    def get(self, ctx: Context, uuid: str) -> Domain:
+        """One guest."""
+        return self._with(ctx, "read", uuid, observe.describe)
+
+    def by_name(self, ctx: Context, name: str) -> Domain:
+        """One guest by name."""
+        return self._link.run(
+            ctx, f"read guest '{name}'", lambda opened: observe.describe(opened.handle.lookupByName(name))
+        )
+
+    def list(self, ctx: Context) -> Sequence[Domain]:
+        """All guests of the node."""
+        return self._link.run(ctx, "list guests", observe.describe_all)
+
+    def start(self, ctx: Context, uuid: str, *, with_console: bool = False) -> StreamConsole | None:
+        """Start the guest, or resume a paused one."""
+        return lifecycle.start(ctx, self._link, uuid, with_console=with_console)
+
+    def shutdown(self, ctx: Context, uuid: str, timeout: float) -> bool:
+        """Ask the guest to power off, then force it."""
+        return lifecycle.shutdown(ctx, self._link, uuid, timeout)
+
+    def destroy(self, ctx: Context, uuid: str) -> None:
+        """Force the guest off."""
+        lifecycle.destroy(ctx, self._link, uuid)
+
+    def undefine(self, ctx: Context, uuid: str) -> None:
+        """Remove the definition, all that libvirt keeps beside it, and the console's log if it is on this machine."""
+
+        def work(opened: Opened) -> str | None:
+            with tolerating(ErrorCode.NO_DOMAIN):
+                domain = opened.handle.lookupByUUIDString(uuid)
+                _undefine(domain)
+                return str(domain.name())
+            return None
+
+        name = self._link.run(ctx, f"remove the definition of guest {uuid}", work)
+        log = None if name is None else console_log(self._link.uri, name, uuid)
+        if log is not None and is_local(self._link.uri):
+            _remove_log(Path(log))
+
+    def set_mark(self, ctx: Context, uuid: str, mark: Mark) -> None:
+        """Replace the ownership mark."""
+
+        def work(domain: Any) -> None:
+            found = None
+            with tolerating(ErrorCode.NO_DOMAIN_METADATA):
+                found = parse(domain.metadata(DomainMetadata.ELEMENT, metadata.NAMESPACE, Affect.CONFIG))
+            document = dump(metadata.metadata(replace(metadata.told(found), mark=mark), bare=True))
+            domain.setMetadata(
+                DomainMetadata.ELEMENT, document, metadata.PREFIX, metadata.NAMESPACE, _everywhere(domain)
+            )
+
+        self._with(ctx, "mark", uuid, work)
+
+    def set_autostart(self, ctx: Context, uuid: str, autostart: bool) -> None:
+        """Start the guest with the node, or not."""
+        self._with(ctx, "set autostart of", uuid, lambda domain: domain.setAutostart(int(autostart)))
+
+    def set_description(self, ctx: Context, uuid: str, description: str | None) -> None:
+        """Replace the description."""
+        self._with(
+            ctx,
+            "describe",
+            uuid,
+            lambda domain: domain.setMetadata(DomainMetadata.DESCRIPTION, description, None, None, _everywhere(domain)),
+        )
+
+    def detach_disk(self, ctx: Context, uuid: str, target: str) -> None:
+        """Remove a disk or CD from the live and the persistent definition."""
+        devices.detach_disk(ctx, self._link, uuid, target)
+
+    def resize_disk(self, ctx: Context, path: str, virtual_size: int) -> bool:
+        """Grow the disk at ``path`` through the running guest that uses it."""
+        return self._link.run(
+            ctx, f"grow the disk {path}", lambda opened: devices.resize_disk(opened, path, virtual_size)
+        )
+
+    def addresses(self, ctx: Context, uuid: str) -> Sequence[Address]:
+        """The guest's addresses."""
+        return self._with(ctx, "read the addresses of", uuid, observe.addresses)
+
+    def agent_command(self, ctx: Context, uuid: str, command: str, seconds: float) -> str | None:
+        """Send a guest-agent command and return the reply, None when no agent answers in time."""
+
+        def work(domain: Any) -> str | None:
+            with tolerating(*_AGENT_SILENT):
+                return agent_command(domain, command, max(1, round(seconds)))
+            return None
+
+        return self._with(ctx, "ask the agent of", uuid, work)
+
+    def log_tail(self, ctx: Context, uuid: str, limit: int) -> bytes:
+        """The last ``limit`` bytes of the serial console's log."""
+        if not is_local(self._link.uri):
+            return b""
+        log = self.get(ctx, uuid).console_log
+        return b"" if log is None else _tail(log, limit)
+
+    def _with(self, ctx: Context, verb: str, uuid: str, work: Callable[[Any], T]) -> T:
+        return self._link.run(ctx, f"{verb} guest {uuid}", lambda opened: work(opened.handle.lookupByUUIDString(uuid)))
+
+
+def _everywhere(domain: Any) -> int:
+    return Affect.CONFIG | Affect.LIVE if domain.isActive() else Affect.CONFIG
+
+
+def _undefine(domain: Any) -> None:
+    try:
+        domain.undefineFlags(_UNDEFINE_ALL)
+    except Exception as error:
+        # A libvirt older than 8.9 knows no TPM flag, and drivers other than QEMU know few flags at all.
+        if code_of(error) != ErrorCode.INVALID_ARG:
+            raise
+        domain.undefineFlags(_UNDEFINE)
+
+
+def _remove_log(log: Path) -> None:
+    for file in (log, *(log.with_name(f"{log.name}.{index}") for index in range(LOG_BACKUPS))):
+        with contextlib.suppress(OSError):
+            file.unlink()
+
+
+def _tail(path: str, limit: int) -> bytes:
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as log:
+            log.seek(max(0, os.fstat(log.fileno()).st_size - limit))
+            return log.read(limit)
+    except OSError:
+        return b""

@@ -1,0 +1,113 @@
+"""Starting guests and getting them to stop.
+
+::
+
+    stopped ──create, paused──▶ paused ──console open──▶ resumed: running
+    running ──agent or ACPI asks──▶ (waits, asks again) ──▶ stopped
+                                        │ time is up
+                                        └──destroy──▶ stopped
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any
+
+from kiln.framework.context import Context
+from kiln.framework.errors import NotFound
+from kiln.platforms.libvirt.codes import DomainCreate, DomainShutdown, DomainState, ErrorCode
+from kiln.platforms.libvirt.connection import Link, Opened
+from kiln.platforms.libvirt.console import StreamConsole, open_console
+from kiln.platforms.libvirt.faults import tolerating
+from kiln.platforms.libvirt.xml.parse import told_agent_connected
+
+# QEMU's start includes relabelling files and, on a busy node, waiting for its monitor (30 s and more).
+START_SECONDS = 180.0
+_ASK_AGAIN_SECONDS = 10.0
+_POLL_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
+_IN_THE_WAY = (
+    ErrorCode.OPERATION_INVALID,
+    ErrorCode.AGENT_UNRESPONSIVE,
+    ErrorCode.ARGUMENT_UNSUPPORTED,
+    ErrorCode.OPERATION_UNSUPPORTED,
+    ErrorCode.OPERATION_TIMEOUT,
+    ErrorCode.OPERATION_FAILED,
+    ErrorCode.INTERNAL_ERROR,
+)
+
+
+def start(ctx: Context, link: Link, uuid: str, *, with_console: bool) -> StreamConsole | None:
+    """Start the guest, or resume a paused one; see ``ports.Domains.start``."""
+
+    def work(opened: Opened) -> StreamConsole | None:
+        domain = opened.handle.lookupByUUIDString(uuid)
+        with tolerating(ErrorCode.OPERATION_INVALID):  # it runs already
+            domain.createWithFlags(DomainCreate.PAUSED if with_console else 0)
+        try:
+            return open_console(link, opened, domain) if with_console else None
+        finally:
+            # Also a guest that an interrupted start left paused.
+            if with_console or domain.state()[0] == DomainState.PAUSED:
+                with tolerating(ErrorCode.OPERATION_INVALID):
+                    domain.resume()
+
+    return link.run(ctx, f"start guest {uuid}", work, seconds=START_SECONDS)
+
+
+def shutdown(ctx: Context, link: Link, uuid: str, timeout: float) -> bool:
+    """Ask the guest to power off, wait up to ``timeout`` seconds, then force it; see ``ports.Domains.shutdown``."""
+    doing = f"shut down guest {uuid}"
+    give_up = time.monotonic() + timeout
+    ask_at, polls = 0.0, iter(_POLL_SECONDS)
+    pause = next(polls)
+    while True:
+        now = time.monotonic()
+        ask = ask_at <= now < give_up
+        if ask:
+            # A guest that has not come far enough in its boot does not hear the first time.
+            ask_at = now + _ASK_AGAIN_SECONDS
+        try:
+            if not link.run(ctx, doing, partial(_still_runs, uuid=uuid, ask=ask)):
+                return True
+        except NotFound:
+            return True
+        if time.monotonic() >= give_up:
+            destroy(ctx, link, uuid)
+            return False
+        pause = next(polls, pause)
+        ctx.sleep(min(pause, max(0.0, give_up - time.monotonic())), doing)
+
+
+def destroy(ctx: Context, link: Link, uuid: str) -> None:
+    """Force the guest off; see ``ports.Domains.destroy``."""
+
+    def work(opened: Opened) -> None:
+        with tolerating(ErrorCode.NO_DOMAIN, ErrorCode.OPERATION_INVALID):
+            opened.handle.lookupByUUIDString(uuid).destroyFlags(0)
+
+    link.run(ctx, f"force guest {uuid} off", work)
+
+
+def _still_runs(opened: Opened, *, uuid: str, ask: bool) -> bool:
+    domain = opened.handle.lookupByUUIDString(uuid)
+    if not domain.isActive():
+        return False
+    if ask:
+        _ask(domain)
+    return True
+
+
+def _ask(domain: Any) -> None:
+    """Ask through the agent when one is connected, which is surer, and by the power button otherwise."""
+    if agent_connected(domain):
+        with tolerating(*_IN_THE_WAY):
+            domain.shutdownFlags(DomainShutdown.AGENT)
+            return
+    with tolerating(*_IN_THE_WAY):
+        domain.shutdownFlags(DomainShutdown.ACPI)
+
+
+def agent_connected(domain: Any) -> bool:
+    """Whether a guest agent has its channel open now."""
+    return told_agent_connected(domain.XMLDesc(0))

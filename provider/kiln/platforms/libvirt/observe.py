@@ -1,0 +1,107 @@
+"""What a guest is and where it can be reached, read in as few calls as libvirt allows. Runs on worker threads."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from kiln.platforms.libvirt.codes import (
+    AddressSource,
+    DomainState,
+    DomainStats,
+    DomainXml,
+    ErrorCode,
+    ListDomains,
+    ShutoffReason,
+)
+from kiln.platforms.libvirt.connection import Opened
+from kiln.platforms.libvirt.faults import tolerating
+from kiln.platforms.libvirt.xml.parse import told_domain, told_vnc_port
+from kiln.ports.domains import Address, Domain, PowerState
+
+_RUNNING = frozenset({DomainState.NOSTATE, DomainState.RUNNING, DomainState.BLOCKED, DomainState.SHUTDOWN})
+_PAUSED = frozenset({DomainState.PAUSED, DomainState.PMSUSPENDED})
+_SOURCES = ((AddressSource.LEASE, "lease"), (AddressSource.ARP, "arp"), (AddressSource.AGENT, "agent"))
+
+
+def describe(domain: Any) -> Domain:
+    """One guest: definition, state and autostart, and the VNC port when there is one."""
+    state, reason = domain.state()
+    return _told(domain, state, reason, autostart=bool(domain.autostart()))
+
+
+def describe_all(opened: Opened) -> list[Domain]:
+    """All guests of the node; states and autostart come for all of them in one call each."""
+    started_with_node = {domain.UUIDString() for domain in opened.handle.listAllDomains(ListDomains.AUTOSTART)}
+    found = []
+    for domain, stats in opened.handle.getAllDomainStats(DomainStats.STATE, 0):
+        with tolerating(ErrorCode.NO_DOMAIN):  # gone since it was listed
+            found.append(
+                _told(
+                    domain,
+                    stats.get("state.state", DomainState.NOSTATE),
+                    stats.get("state.reason", 0),
+                    autostart=domain.UUIDString() in started_with_node,
+                )
+            )
+    return found
+
+
+def power_state(domain: Any, state: int, reason: int) -> PowerState:
+    """Kiln's word for a state and reason of libvirt's."""
+    if state in _RUNNING:
+        return "running"
+    if state in _PAUSED:
+        return "paused"
+    if state == DomainState.CRASHED or reason == ShutoffReason.CRASHED:
+        return "crashed"
+    # The reason is forgotten when libvirtd restarts; the saved memory is not.
+    return "saved" if reason == ShutoffReason.SAVED or domain.hasManagedSaveImage() else "stopped"
+
+
+def addresses(domain: Any) -> Sequence[Address]:
+    """The guest's addresses from the first source that has any: DHCP leases, the node's ARP table, the guest agent.
+
+    What an agent says is a hint: a guest may lie. Loopback and link-local addresses are left out.
+    """
+    for source, name in _SOURCES:
+        found: dict[str, Any] = {}
+        with tolerating(
+            ErrorCode.OPERATION_INVALID,
+            ErrorCode.AGENT_UNRESPONSIVE,
+            ErrorCode.ARGUMENT_UNSUPPORTED,
+            ErrorCode.OPERATION_UNSUPPORTED,
+            ErrorCode.CONFIG_UNSUPPORTED,
+            ErrorCode.NO_SUPPORT,
+            ErrorCode.OPERATION_TIMEOUT,
+            ErrorCode.INTERNAL_ERROR,
+            ErrorCode.NO_NETWORK,
+        ):
+            found = domain.interfaceAddresses(source, 0) or {}
+        told = [
+            Address((interface.get("hwaddr") or "").lower(), item["addr"], item.get("prefix"), name)
+            for interface in found.values()
+            for item in interface.get("addrs") or ()
+            if _routable(item["addr"])
+        ]
+        if told:
+            return tuple(dict.fromkeys(told))
+    return ()
+
+
+def _told(domain: Any, state: int, reason: int, *, autostart: bool) -> Domain:
+    power = power_state(domain, state, reason)
+    told = told_domain(domain.XMLDesc(DomainXml.INACTIVE), state=power, autostart=autostart)
+    if told.graphics == "vnc" and power in {"running", "paused"}:
+        told = replace(told, vnc_port=told_vnc_port(domain.XMLDesc(0)))
+    return told
+
+
+def _routable(address: str) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return not (parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified)

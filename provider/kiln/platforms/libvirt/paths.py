@@ -1,0 +1,38 @@
+"""Where things lie on a node: what the daemon of a URI may write and its guests may read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from kiln.platforms.libvirt.uris import is_local, is_session
+
+
+def console_log(uri: str, name: str, uuid: str) -> str | None:
+    """The file that a guest's console output goes to; None where the place is not known.
+
+    The directory is the daemon's own for such files, which confinement (AppArmor, SELinux) lets its log daemon write.
+    The UUID keeps a new guest from continuing the log of an old one of its name.
+    """
+    file = f"{name}-{uuid}.console.log"
+    if not is_session(uri):
+        return f"/var/log/libvirt/qemu/{file}"
+    # A session daemon of another machine has its user's home directory, which libvirt does not tell.
+    return str(_xdg("XDG_CACHE_HOME", ".cache") / "libvirt/qemu/log" / file) if is_local(uri) else None
+
+
+def pool_directory(uri: str, name: str) -> str | None:
+    """The directory for a new pool: beside libvirt's own, where policies expect guests' disks; None if unknown."""
+    if not is_session(uri):
+        return f"/var/lib/libvirt/images/{name}"
+    return str(_xdg("XDG_DATA_HOME", ".local/share") / "libvirt/images" / name) if is_local(uri) else None
+
+
+def cache_directory() -> Path:
+    """Where this user's Kiln keeps what can be found out again."""
+    return _xdg("XDG_CACHE_HOME", ".cache") / "kiln"
+
+
+def _xdg(variable: str, default: str) -> Path:
+    value = os.environ.get(variable, "")
+    return Path(value) if value.startswith("/") else Path.home() / default

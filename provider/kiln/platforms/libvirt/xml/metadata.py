@@ -1,0 +1,127 @@
+"""Kiln's element in a domain's ``<metadata>``: the ownership mark, what was asked for, and the user's key/value pairs.
+
+Values are attributes, not text: libvirt indents what it writes back, and only attributes keep their newlines.
+``virDomainSetMetadata`` takes the element bare and puts it into its namespace, ``virDomainGetMetadata`` takes it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import cast
+
+from lxml import etree
+
+from kiln.platforms.libvirt.xml.text import Element, checked
+from kiln.ports.marks import Holder, Mark, Phase
+
+NAMESPACE = "urn:kiln:domain:1"
+PREFIX = "kiln"
+_ROOT = f"{{{NAMESPACE}}}guest"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What Kiln keeps in a domain's metadata."""
+
+    mark: Mark | None = None
+    cpu_mode: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+def metadata(kept: Kept, *, bare: bool = False) -> Element:
+    """The element that holds ``kept``, or its ``bare`` form without the namespace."""
+    root = etree.Element("guest") if bare else etree.Element(_ROOT, nsmap={PREFIX: NAMESPACE})
+    if kept.mark is not None:
+        _add_mark(root, kept.mark)
+    if kept.cpu_mode is not None:
+        _add(root, "cpu", mode=kept.cpu_mode)
+    _add_entries(root, "metadata", kept.metadata)
+    if not bare:
+        for member in root.iterdescendants():
+            member.tag = f"{{{NAMESPACE}}}{member.tag}"
+    return root
+
+
+def told(root: Element | None) -> Kept:
+    """What a ``guest`` element, in either form, says; a mark that cannot be understood is no mark."""
+    if root is None:
+        return Kept()
+    root = deepcopy(root)
+    for member in root.iterdescendants(tag=etree.Element):
+        member.tag = etree.QName(member).localname
+    cpu = root.find("cpu")
+    return Kept(
+        mark=_told_mark(root.find("mark")),
+        cpu_mode=None if cpu is None else cpu.get("mode"),
+        metadata=_told_entries(root, "metadata"),
+    )
+
+
+def find(domain: Element) -> Element | None:
+    """Kiln's element in a domain's definition."""
+    return domain.find(f"metadata/{_ROOT}")
+
+
+def _add_mark(root: Element, mark: Mark) -> None:
+    made = _add(
+        root, "mark", operation=mark.operation, phase=mark.phase, urn=mark.urn, role=mark.role, digest=mark.digest
+    )
+    if mark.holder is not None:
+        holder = mark.holder
+        _add(
+            made,
+            "holder",
+            machine=holder.machine,
+            boot=holder.boot,
+            pid=str(holder.pid),
+            started=str(holder.started),
+            expires=str(holder.expires),
+        )
+    _add_entries(made, "info", mark.info)
+
+
+def _told_mark(found: Element | None) -> Mark | None:
+    if found is None or not found.get("operation") or found.get("phase") not in {"creating", "done"}:
+        return None
+    return Mark(
+        operation=found.get("operation", ""),
+        phase=cast(Phase, found.get("phase")),
+        urn=found.get("urn", ""),
+        role=found.get("role", ""),
+        digest=found.get("digest", ""),
+        holder=_told_holder(found.find("holder")),
+        info=_told_entries(found, "info"),
+    )
+
+
+def _told_holder(found: Element | None) -> Holder | None:
+    if found is None:
+        return None
+    try:
+        return Holder(
+            machine=found.get("machine", ""),
+            boot=found.get("boot", ""),
+            pid=int(found.get("pid", "")),
+            started=int(found.get("started", "")),
+            expires=int(found.get("expires", "")),
+        )
+    except ValueError:
+        return None
+
+
+def _add_entries(parent: Element, tag: str, entries: Mapping[str, str]) -> None:
+    for key, value in entries.items():
+        _add(parent, tag, key=key, value=value)
+
+
+def _told_entries(parent: Element, tag: str) -> dict[str, str]:
+    return {entry.get("key", ""): entry.get("value", "") for entry in parent.findall(tag)}
+
+
+def _add(parent: Element, tag: str, **attributes: str) -> Element:
+    made = etree.SubElement(parent, tag)
+    for name, value in attributes.items():
+        made.set(name, checked(value, f"metadata {tag} {name}"))
+    return made

@@ -1,0 +1,110 @@
+"""A domain's definition, read back into ``ports.Domain``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from kiln.platforms.libvirt.xml import metadata
+from kiln.platforms.libvirt.xml.cpu import told as told_cpu
+from kiln.platforms.libvirt.xml.devices import AGENT_CHANNEL
+from kiln.platforms.libvirt.xml.os import told_boot, told_firmware
+from kiln.platforms.libvirt.xml.text import Element, parse
+from kiln.ports.domains import Domain, DomainDisk, DomainNic, PowerState
+
+_KIB = {"b": 1 / 1024, "bytes": 1 / 1024, "KiB": 1, "k": 1, "MiB": 1024, "M": 1024, "GiB": 1024**2, "G": 1024**2}
+
+
+def told_domain(document: str, *, state: PowerState, autostart: bool, vnc_port: int | None = None) -> Domain:
+    """The guest that a persistent definition describes."""
+    root = parse(document)
+    kept = metadata.told(metadata.find(root))
+    accelerator: Literal["kvm", "tcg"] = "kvm" if root.get("type") == "kvm" else "tcg"
+    os = root.find("os")
+    return Domain(
+        name=root.findtext("name") or "",
+        uuid=root.findtext("uuid") or "",
+        state=state,
+        memory=_memory(root.find("memory")),
+        vcpus=int(root.findtext("vcpu") or 1),
+        cpu_mode=told_cpu(root.find("cpu"), kept.cpu_mode, accelerator),
+        firmware="bios" if os is None else told_firmware(os),
+        accelerator=accelerator,
+        disks=tuple(map(_disk, root.findall("devices/disk"))),
+        nics=tuple(map(_nic, root.findall("devices/interface"))),
+        autostart=autostart,
+        boot=None if os is None else told_boot(os),
+        description=root.findtext("description") or None,
+        graphics=_graphics(root),
+        mark=kept.mark,
+        metadata=kept.metadata,
+        vnc_port=vnc_port,
+        console_log=_attribute(root, "devices/serial/log", "file"),
+    )
+
+
+def told_vnc_port(document: str) -> int | None:
+    """The TCP port of the VNC console in a live definition."""
+    port = int(_attribute(parse(document), "devices/graphics[@type='vnc']", "port") or -1)
+    return port if port > 0 else None
+
+
+def told_agent_connected(document: str) -> bool:
+    """Whether the guest has opened the agent's channel, by a live definition."""
+    for target in parse(document).findall("devices/channel/target"):
+        if target.get("name") == AGENT_CHANNEL:
+            return target.get("state") == "connected"
+    return False
+
+
+def disk_target(document: str, path: str) -> str | None:
+    """The guest device name of the disk stored at ``path``."""
+    for found in map(_disk, parse(document).findall("devices/disk")):
+        if found.path == path:
+            return found.target
+    return None
+
+
+def disk_document(document: str, target: str) -> Element | None:
+    """The ``<disk>`` with the guest device name ``target``."""
+    for found in parse(document).findall("devices/disk"):
+        if _attribute(found, "target", "dev") == target:
+            return found
+    return None
+
+
+def _disk(found: Element) -> DomainDisk:
+    order = _attribute(found, "boot", "order")
+    return DomainDisk(
+        target=_attribute(found, "target", "dev") or "",
+        device=found.get("device") or "disk",
+        bus=_attribute(found, "target", "bus") or "",
+        path=_attribute(found, "source", "file") or _attribute(found, "source", "dev"),
+        format=_attribute(found, "driver", "type"),
+        serial=found.findtext("serial") or None,
+        boot_order=None if order is None else int(order),
+    )
+
+
+def _nic(found: Element) -> DomainNic:
+    kind = found.get("type") or ""
+    return DomainNic(
+        mac=(_attribute(found, "mac", "address") or "").lower(),
+        kind=kind,
+        source=_attribute(found, "source", kind),
+        model=_attribute(found, "model", "type"),
+    )
+
+
+def _graphics(root: Element) -> str:
+    return _attribute(root, "devices/graphics", "type") or "none"
+
+
+def _memory(found: Element | None) -> int:
+    if found is None:
+        return 0
+    return int(int(found.text or 0) * _KIB[found.get("unit") or "KiB"])
+
+
+def _attribute(parent: Element, path: str, name: str) -> str | None:
+    found = parent.find(path)
+    return None if found is None else found.get(name)
