@@ -51,8 +51,6 @@ class Size:
         exact = Fraction(number) * base ** _POWERS[prefix.upper()]
         if exact.denominator != 1:
             raise ValueError(f"{text!r} is not a whole number of bytes")
-        if exact == 0:
-            raise ValueError(f"{text!r} is not above zero")
         return cls(text.strip(), int(exact))
 
     @classmethod
@@ -81,9 +79,11 @@ class Size:
 
 
 def multiple_of(unit: int, what: str) -> Any:
-    """A check, for ``pydantic.AfterValidator``, that a size is a whole number of ``unit`` bytes."""
+    """A check, for ``pydantic.AfterValidator``, that a size is above zero and a whole number of ``unit`` bytes."""
 
     def check(size: Size) -> Size:
+        if size.bytes == 0:
+            raise ValueError(f"{size.text!r} is not above zero")
         if size.bytes % unit:
             raise ValueError(f"{size.text!r} is not {what}")
         return size

@@ -22,8 +22,8 @@ class _Unknown(Enum):
 
 
 Unknown: TypeAlias = Literal[_Unknown.UNKNOWN]
-UNKNOWN: Final = _Unknown.UNKNOWN
-"""A value that the engine will know only after other resources were made."""
+UNKNOWN: Final[Any] = _Unknown.UNKNOWN
+"""A value that the engine will know only after other resources were made. It stands in for a value of any type."""
 
 
 @dataclass(frozen=True)

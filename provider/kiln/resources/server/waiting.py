@@ -127,7 +127,7 @@ def _too_long(work: Work, what: str, cause: str) -> DeadlineExceeded:
     return DeadlineExceeded(
         f"{what} within {work.inputs.wait_timeout} s on '{work.inputs.name}'",
         cause=cause,
-        action="the guest is kept as it is: look at its console, then run again, with a longer waitTimeout if it is slow",
+        action="the guest is kept as it is: look at its console, then run again, maybe with a longer waitTimeout",
     )
 
 
