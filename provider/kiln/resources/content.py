@@ -48,7 +48,7 @@ class Stored:
     size: int
 
 
-def resolve(site: Site, source: Source, path: str) -> Source:
+def resolve(site: Site, source: Source) -> Source:
     """A relative path that the program's directory does not have is looked up in the image store."""
     if not isinstance(source, str) or site.image_store is None or "://" in source:
         return source
@@ -58,7 +58,7 @@ def resolve(site: Site, source: Source, path: str) -> Source:
 
 def local_file(site: Site, source: Source, path: str) -> Path | None:
     """The file on this machine that a source names, None for a URL or text. Raises InputError when it is not there."""
-    where = locate(resolve(site, source, path), path)
+    where = locate(resolve(site, source), path)
     if not isinstance(where, File):
         return None
     if not where.path.is_file():
@@ -112,7 +112,7 @@ def source_digest(ctx: Context, site: Site, source: Source) -> str | None:
 def store(ctx: Context, site: Site, volumes: Volumes, ref: VolumeRef, wanted: Wanted, mark: Mark) -> Stored:
     """Fetch, inspect, verify and copy content into the volume ``ref``, which the caller has claimed with ``mark``."""
     checksum = parse_checksum(wanted.checksum) if wanted.checksum else None
-    with fetched(ctx, resolve(site, wanted.source, wanted.path), path=wanted.path, checksum=checksum) as file:
+    with fetched(ctx, resolve(site, wanted.source), path=wanted.path, checksum=checksum) as file:
         content = inspect(file.path, path=wanted.path, stated=wanted.format, name=file.name)
         put = upload(ctx, volumes, ref, file, content, mark)
         plain = not file.is_temporary and not isinstance(wanted.source, Asset)
@@ -122,6 +122,6 @@ def store(ctx: Context, site: Site, volumes: Volumes, ref: VolumeRef, wanted: Wa
 
 def store_file(ctx: Context, site: Site, volumes: Volumes, ref: VolumeRef, wanted: Wanted, mark: Mark) -> Volume:
     """Store a file as it is, whatever it holds (a kernel, an initial RAM disk)."""
-    with fetched(ctx, resolve(site, wanted.source, wanted.path), path=wanted.path, unpack=False) as file:
+    with fetched(ctx, resolve(site, wanted.source), path=wanted.path, unpack=False) as file:
         size = file.path.stat().st_size
         return upload(ctx, volumes, ref, file, Content("raw", size, size, size), mark).volume
