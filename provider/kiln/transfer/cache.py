@@ -6,7 +6,7 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,42 +47,41 @@ class DigestCache:
 
     def digest(self, file: Path, kind: Kind, check: Check = unchecked) -> str:
         """The digest of ``kind`` of ``file``, from the cache when the file did not change. Raises OSError."""
+        return self.get(file, kind, lambda fd: digest_open_file(fd, os.fstat(fd).st_size, kind, check))
+
+    def get(self, file: Path, key: str, compute: Callable[[int], str]) -> str:
+        """What ``compute`` said of the open file, under ``key``, while the file does not change. Raises OSError."""
         fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
         try:
             status = os.fstat(fd)
             path = os.path.realpath(file)
-            known = self._find(path, kind, file_version(status))
+            known = self._find(path, key, file_version(status))
             if known is not None:
                 return known
-            digest = digest_open_file(fd, status.st_size, kind, check)
-            self._remember(path, kind, status, os.fstat(fd), digest)
+            digest = compute(fd)
+            self._remember(path, key, status, os.fstat(fd), digest)
             return digest
         finally:
             os.close(fd)
 
-    def remember(self, file: Path, kind: Kind, before: os.stat_result, digest: str) -> None:
-        """Note a digest that was taken otherwise of the version ``before`` of ``file``."""
-        with contextlib.suppress(OSError):
-            self._remember(os.path.realpath(file), kind, before, os.stat(file), digest)
-
-    def _remember(self, path: str, kind: Kind, before: os.stat_result, after: os.stat_result, digest: str) -> None:
+    def _remember(self, path: str, key: str, before: os.stat_result, after: os.stat_result, digest: str) -> None:
         age = time.time_ns() - max(before.st_mtime_ns, before.st_ctime_ns)
         if file_version(before) == file_version(after) and age > RACY_NS:
-            self._store(path, kind, file_version(before), digest)
+            self._store(path, key, file_version(before), digest)
 
-    def _find(self, path: str, kind: Kind, version: str) -> str | None:
+    def _find(self, path: str, key: str, version: str) -> str | None:
         with self._forgiving(), self._database() as database:
             row = database.execute(
-                "SELECT digest FROM digests WHERE kind=? AND path=? AND version=?", (kind, path, version)
+                "SELECT digest FROM digests WHERE kind=? AND path=? AND version=?", (key, path, version)
             ).fetchone()
             if row is not None:
-                database.execute("UPDATE digests SET used=? WHERE kind=? AND path=?", (time.time_ns(), kind, path))
+                database.execute("UPDATE digests SET used=? WHERE kind=? AND path=?", (time.time_ns(), key, path))
                 return str(row[0])
         return None
 
-    def _store(self, path: str, kind: Kind, version: str, digest: str) -> None:
+    def _store(self, path: str, key: str, version: str, digest: str) -> None:
         with self._forgiving(), self._database() as database:
-            row = (kind, path, version, digest, time.time_ns())
+            row = (key, path, version, digest, time.time_ns())
             database.execute("INSERT OR REPLACE INTO digests VALUES (?,?,?,?,?)", row)
             database.execute(
                 "DELETE FROM digests WHERE rowid IN (SELECT rowid FROM digests ORDER BY used DESC LIMIT -1 OFFSET ?)",
