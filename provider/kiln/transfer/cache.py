@@ -64,6 +64,11 @@ class DigestCache:
         finally:
             os.close(fd)
 
+    def remember(self, file: Path, kind: Kind, before: os.stat_result, digest: str) -> None:
+        """Note a digest that was taken otherwise, of the version of ``file`` that ``before`` tells."""
+        with contextlib.suppress(OSError):
+            self._remember(os.path.realpath(file), kind, before, os.stat(file), digest)
+
     def _remember(self, path: str, key: str, before: os.stat_result, after: os.stat_result, digest: str) -> None:
         age = time.time_ns() - max(before.st_mtime_ns, before.st_ctime_ns)
         if file_version(before) == file_version(after) and age > RACY_NS:
@@ -97,6 +102,7 @@ class DigestCache:
         """A transaction on the cache."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.closing(sqlite3.connect(self._file, timeout=5)) as database, database:
+            database.execute("PRAGMA synchronous=OFF")  # what a power cut takes is read again
             database.execute(_SCHEMA)
             yield database
 

@@ -25,7 +25,7 @@ from kiln.framework.errors import Bug, KilnError
 from kiln.ports.marks import Mark
 from kiln.ports.volumes import Format, Volume, VolumeRef, Volumes
 from kiln.transfer import sparse
-from kiln.transfer.cache import cache_directory
+from kiln.transfer.cache import DigestCache, cache_directory
 from kiln.transfer.content import Content
 from kiln.transfer.convert import convert
 from kiln.transfer.digest import kind_for
@@ -124,6 +124,8 @@ def _into_directory(
                     room=lambda size: _room(fd, size, place, available(directory)),
                 )
                 _require_size(os.fstat(target).st_size, content.size, doing)
+            if not source.is_temporary:
+                DigestCache(cache_directory()).remember(source.path, kind_for(content), os.fstat(fd), digest)
             return Uploaded(_adopt(ctx, volumes, ref, content, temporary), digest)
     finally:
         temporary.unlink(missing_ok=True)
