@@ -74,6 +74,7 @@ def serve(provider: Provider, address: str) -> None:
     from kiln.hosts.pulumi import server as host
     from kiln.hosts.pulumi.log import EngineLog
 
+    parent = os.getppid()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -82,18 +83,17 @@ def serve(provider: Provider, address: str) -> None:
     server, port = host.serve(servicer)
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    _wait(stop, orphans=bool(address))
+    _wait(stop, parent if address else None)
     servicer.calls.cancel()
     server.stop(GRACE_SECONDS).wait(GRACE_SECONDS + 1)
     engine.close()
     provider.close()
 
 
-def _wait(stop: threading.Event, *, orphans: bool) -> None:
-    """Wait for the signal, or when an engine started this process for the engine's end."""
-    parent = os.getppid()
+def _wait(stop: threading.Event, parent: int | None) -> None:
+    """Wait for the signal, or for the end of the engine, the process ``parent``."""
     while not stop.wait(WATCH_SECONDS):
-        if orphans and os.getppid() != parent:
+        if parent is not None and os.getppid() != parent:
             return
 
 

@@ -15,7 +15,7 @@ from google.protobuf.empty_pb2 import Empty
 from kiln.framework import operations
 from kiln.framework import schema as neutral
 from kiln.framework.context import Context, StepObserver
-from kiln.framework.errors import InputErrors
+from kiln.framework.errors import InputError, InputErrors
 from kiln.framework.model import parse
 from kiln.framework.operations import mark_secrets
 from kiln.framework.provider import Provider
@@ -78,7 +78,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         """The configuration with its defaults, or what is wrong with it."""
         try:
             checked = config.check(self.provider, ctx, request.news, request.olds)
-        except InputErrors as error:
+        except (InputError, InputErrors) as error:
             return check_failures(error, self.provider.Config, decode.properties(request.news))
         return provider_pb2.CheckResponse(inputs=encode.properties(checked))
 
@@ -103,7 +103,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         name, autoname = lookup.name_of(request), lookup.autoname(request)
         try:
             checked = operations.check(ctx, resource, news, olds or None, name, autoname)
-        except InputErrors as error:
+        except (InputError, InputErrors) as error:
             return check_failures(error, resource.Inputs, news)
         return provider_pb2.CheckResponse(inputs=encode.properties(checked))
 
@@ -157,7 +157,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         arguments = decode.properties(request.args)
         try:
             result = function.run(ctx, parse(function.Inputs, reveal(arguments)))
-        except InputErrors as error:
+        except (InputError, InputErrors) as error:
             failures = check_failures(error, function.Inputs, arguments).failures
             return provider_pb2.InvokeResponse(failures=failures)
         marked = mark_secrets(function.Result, result.wire(), set())
