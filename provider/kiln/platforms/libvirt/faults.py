@@ -46,6 +46,7 @@ _FORBIDDEN = frozenset(
 )
 _TRANSPORT = frozenset({ErrorDomain.RPC, ErrorDomain.REMOTE, ErrorDomain.SSH, ErrorDomain.LIBSSH})
 _EXISTS = re.compile(r"already (exists|in use|defined)|exists already", re.IGNORECASE)
+_VAGUE = frozenset({ErrorCode.OPERATION_FAILED, ErrorCode.OPERATION_INVALID, ErrorCode.INTERNAL_ERROR})
 _FULL = re.compile(r"no space left|disk quota exceeded|not enough (free )?space", re.IGNORECASE)
 
 
@@ -91,7 +92,7 @@ def translate(error: BaseException, doing: str, uri: str) -> KilnError:
         translated = NotFound(
             what, cause=cause, action=f"look for it on the node: {_LOOK[ErrorCode(code)].format(uri)}"
         )
-    elif code in _TAKEN or (code in {ErrorCode.OPERATION_FAILED, ErrorCode.INTERNAL_ERROR} and _EXISTS.search(cause)):
+    elif code in _TAKEN or (code in _VAGUE and _EXISTS.search(cause)):
         translated = Conflict(
             what, cause=cause, action="choose another name, or remove what has the name if it is yours"
         )
@@ -129,6 +130,8 @@ def reach_advice(uri: str, cause: str) -> str:
 def _advice(cause: str, uri: str) -> str:
     if _FULL.search(cause):
         return "free space in the storage pool, or use another pool, and run again"
+    if "is not active" in cause:
+        return f"start it (virsh -c '{uri}' pool-start or net-start) and run again"
     if "Permission denied" in cause:
         return f"let the user that runs guests read the file and enter its directory; `kiln doctor {uri}` shows which"
     if "AMD-V" in cause or "KVM" in cause or "kvm" in cause:

@@ -5,19 +5,16 @@ from __future__ import annotations
 from kiln.platforms.libvirt.xml.text import add, dump, element, parse
 from kiln.ports.volumes import Pool
 
-DIRECTORY_MODE = "0711"
-
 
 def directory_pool(name: str, path: str) -> str:
     """The definition of a pool of files in the directory ``path``.
 
-    The directory is made with mode 0711: the user that runs guests can reach a file it was given, and nobody can list.
+    libvirt makes the directory with mode 0711, so that the user that runs guests can reach a file it was given and
+    nobody can list. A mode is not stated, because then libvirt would also change that of a directory it finds there.
     """
     root = element("pool", type="dir")
     add(root, "name", name)
-    target = add(root, "target")
-    add(target, "path", path)
-    add(add(target, "permissions"), "mode", DIRECTORY_MODE)
+    add(add(root, "target"), "path", path)
     return dump(root)
 
 
