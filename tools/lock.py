@@ -15,7 +15,7 @@ from tools.say import ToolError, run, say
 from tools.setup.venv import LOCK, REPOSITORY
 
 UV = "uv>=0.13,<0.14"
-SOURCES = ("provider/pyproject.toml", "tools/dev-requirements.in")
+SOURCES = ("provider/pyproject.toml", "sdk/python/pyproject.toml", "tools/dev-requirements.in")
 OPTIONS = (
     "--universal",
     "--python-version=3.11",
