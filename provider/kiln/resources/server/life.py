@@ -128,7 +128,7 @@ def _make_seed(ctx: Context, node: Node, work: Work) -> None:
     work.marks[ref] = mark
     work.password, password_hash = storage.password_of(work.inputs)
     content = storage.seed_content(work.inputs, work.uuid, password_hash)
-    work.seed = Attached([storage.make_seed(ctx, node.volumes, ref, content)], cd=True)
+    work.seed = Attached([storage.make_seed(ctx, node.volumes, ref, content, mark)], cd=True)
 
 
 def _claim_name(ctx: Context, node: Node, name: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid as uuids
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from kiln.firstboot import passwords, seed
@@ -13,11 +12,12 @@ from kiln.framework.context import Context
 from kiln.framework.errors import InputError, NotFound
 from kiln.ports.domains import BootSpec, Domain
 from kiln.ports.marks import Mark
-from kiln.ports.volumes import Chunk, Volume, VolumeRef, Volumes
+from kiln.ports.volumes import Volume, VolumeRef, Volumes
 from kiln.resources import cloning
 from kiln.resources.names import volume_ref
 from kiln.resources.server.layout import Attached
 from kiln.resources.server.model import FirstBoot, ServerInputs
+from kiln.transfer.upload import upload_bytes
 
 
 def root_ref(inputs: ServerInputs) -> VolumeRef:
@@ -135,16 +135,10 @@ def instance_id(uuid: str) -> str:
     return f"kiln-{uuids.UUID(uuid)}"
 
 
-def make_seed(ctx: Context, volumes: Volumes, ref: VolumeRef, content: bytes) -> Volume:
-    """Write the seed as a volume that only its owner may read; the caller has claimed the name."""
+def make_seed(ctx: Context, volumes: Volumes, ref: VolumeRef, content: bytes, mark: Mark) -> Volume:
+    """Write the seed as a volume that only its owner may read; the caller has claimed the name with ``mark``."""
     padded = content + bytes(-len(content) % 512)
-    volume = volumes.create(ctx, ref, format="raw", virtual_size=len(padded), mode=0o600)
-    volumes.upload(ctx, ref, _one(padded))
-    return volume
-
-
-def _one(content: bytes) -> Iterator[Chunk]:
-    yield Chunk(content)
+    return upload_bytes(ctx, volumes, ref, padded, "raw", mark, name="seed").volume
 
 
 def with_kind(mark: Mark, kind: str) -> Mark:
