@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,24 @@ PAGES = sorted(
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+PROGRAMS = {
+    str(page.relative_to(ROOT)): code
+    for page in PAGES
+    for language, code in _FENCE.findall(page.read_text())
+    if language == "python" and "import pulumi_kiln" in code
+}
+_MOCKED = """
+import pulumi
+
+class Mocks(pulumi.runtime.Mocks):
+    def new_resource(self, args):
+        return args.name, args.inputs
+    def call(self, args):
+        return {}
+
+pulumi.runtime.set_mocks(Mocks())
+"""
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -50,6 +70,14 @@ def test_python_in_the_docs_compiles(page: Path) -> None:
     for language, code in _FENCE.findall(page.read_text()):
         if language == "python":
             compile(code, str(page), "exec")
+
+
+@pytest.mark.parametrize("page", PROGRAMS)
+def test_programs_in_the_docs_fit_the_sdk(page: str) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", _MOCKED + PROGRAMS[page]], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert run.returncode == 0, run.stderr
 
 
 @each_page
