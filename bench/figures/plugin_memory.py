@@ -22,9 +22,9 @@ LIMIT_MIB = 90.0
 @contextmanager
 def sides(scratch: Scratch, tell: Tell) -> Iterator[Sides]:
     """The limit is the floor: there is nothing to measure on that side."""
-    guest = tiny.ensure(tell)
+    disk = tiny.ensure(tell).disk
     with connected(scratch) as connection, network(connection, scratch) as name:
-        site = Site(Names(scratch.prefix), guest, name)
+        site = Site(Names(scratch.prefix), disk, name)
 
         def ours() -> float:
             with pool(connection, scratch):

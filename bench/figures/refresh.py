@@ -18,9 +18,9 @@ COUNT = 100
 @contextmanager
 def sides(scratch: Scratch, tell: Tell) -> Iterator[Sides]:
     """Both programs made real once; each refresh must see that nothing changed."""
-    guest = tiny.ensure(tell)
+    disk = tiny.ensure(tell).disk
     with connected(scratch) as connection, network(connection, scratch) as name, pool(connection, scratch):
-        site = Site(Names(scratch.prefix), guest, name)
+        site = Site(Names(scratch.prefix), disk, name)
         program = site.servers(COUNT, running=False)
         tell(f"refresh-100: making {COUNT} guests")
         ours = Project(scratch.subdirectory("ours"), kiln_plugin(), program, site.config)

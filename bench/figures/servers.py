@@ -27,9 +27,9 @@ COUNT = 20
 @contextmanager
 def sides(scratch: Scratch, tell: Tell) -> Iterator[Sides]:
     """A pool for each measurement, and a template of what Kiln makes for the bare script."""
-    guest = tiny.ensure(tell)
+    disk = tiny.ensure(tell).disk
     with connected(scratch) as connection, network(connection, scratch) as name:
-        stage = Stage(scratch, connection, Site(Names(scratch.prefix), guest, name))
+        stage = Stage(scratch, connection, Site(Names(scratch.prefix), disk, name))
         tell("servers-20: both sides once, to warm up")
         template = stage.learn()
         stage.floor(template)
