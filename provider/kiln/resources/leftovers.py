@@ -13,6 +13,7 @@ from kiln.ports.domains import Domain
 from kiln.ports.marks import Mark
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import VolumeRef
+from kiln.resources.image import companion
 from kiln.resources.ownership import held, refuse_overlaid, release_volume
 from kiln.resources.server import waiting
 from kiln.resources.server.layout import SEED_TARGET
@@ -39,10 +40,15 @@ def find(ctx: Context, node: Node, pool: str, known: Collection[str] | None) -> 
     all stacks hold: also finished objects that none of them does. Without it a finished object is never a leftover.
     """
     found = list(_guests(ctx, node, known))
-    guests = {domain.uuid: domain for domain in node.domains.list(ctx)}
-    attached = {disk.path for domain in guests.values() for disk in domain.disks if disk.path}
+    attached = {path for domain in node.domains.list(ctx) for path in _files(domain)}
     found += _volumes(ctx, node, pool, known, attached)
     return found
+
+
+def _files(domain: Domain) -> list[str]:
+    """The files a guest uses: its disks, and what it boots directly."""
+    boot = [domain.boot.kernel, domain.boot.initrd] if domain.boot is not None else []
+    return [path for path in (*(disk.path for disk in domain.disks), *boot) if path]
 
 
 def _guests(ctx: Context, node: Node, known: Collection[str] | None) -> Iterator[Leftover]:
@@ -88,24 +94,49 @@ def _volumes(
     ctx: Context, node: Node, pool: str, known: Collection[str] | None, attached: Collection[str]
 ) -> Iterator[Leftover]:
     try:
-        marks = node.volumes.marks(ctx, pool)
+        marks = dict(node.volumes.marks(ctx, pool))
     except NotFound:
         return
-    for ref, mark in marks:
-        why = _why(mark, str(ref), known)
-        if why is None or (mark.phase == "done" and mark.role not in ("image", "disk", "root")):
-            continue
-        try:
-            if node.volumes.get(ctx, ref).path in attached:
-                continue  # it goes with its guest
-        except NotFound:
-            why = "a mark without its volume"
+    for ref, mark in marks.items():
+        path = _path(ctx, node, ref)
+        if path in attached:
+            continue  # it goes with its guest
+        why = _why_volume(ref, mark, path, known, {other.name for other in marks})
+        if why is not None:
+            yield Leftover("volume", str(ref), ref.name, why, mark.urn, partial(_remove_volume, node, ref))
 
-        yield Leftover("volume", str(ref), ref.name, why, mark.urn, partial(_remove_volume, node, ref))
+
+def _why_volume(
+    ref: VolumeRef, mark: Mark, path: str | None, known: Collection[str] | None, names: Collection[str]
+) -> str | None:
+    if mark.phase == "creating":
+        return _why(mark, str(ref), known)
+    if path is None:
+        return "a mark without its volume"
+    match mark.role:
+        case "image" | "disk" | "root":
+            return _why(mark, str(ref), known)
+        case "seed":
+            return "no guest reads this seed"
+        case "kernel" | "initrd":
+            return None if ref.name.removesuffix(f".{mark.role}") in names else "its image is gone"
+        case _:
+            return None
+
+
+def _path(ctx: Context, node: Node, ref: VolumeRef) -> str | None:
+    try:
+        return node.volumes.get(ctx, ref).path
+    except NotFound:
+        return None
 
 
 def _remove_volume(node: Node, ref: VolumeRef, ctx: Context) -> None:
     refuse_overlaid(ctx, node.volumes, ref, "volume")
+    mark = node.volumes.read_mark(ctx, ref)
+    if mark is not None and mark.role == "image":
+        for kind in ("kernel", "initrd"):
+            release_volume(ctx, node.volumes, companion(ref, kind))
     release_volume(ctx, node.volumes, ref)
 
 

@@ -59,12 +59,14 @@ def held(mark: Mark) -> bool:
 def claim_volume(ctx: Context, volumes: Volumes, ref: VolumeRef, mark: Mark) -> None:
     """Write ``mark`` for a volume that is about to be made, clearing debris of a dead operation first.
 
+    The mark of a volume that was deleted behind Kiln's back is debris too: there is nothing left that it could own.
+
     Raises:
         Conflict: the name is taken, by something that is not Kiln's, by another resource or by a running operation.
     """
     old = volumes.read_mark(ctx, ref)
     if old is not None:
-        if old.phase == "done":
+        if old.phase == "done" and _exists(ctx, volumes, ref):
             raise taken_by_kiln("volume", str(ref), old)
         if held(old):
             raise Conflict(
@@ -95,7 +97,11 @@ def release_volume(ctx: Context, volumes: Volumes, ref: VolumeRef, mark: Mark | 
 
 def refuse_overlaid(ctx: Context, volumes: Volumes, ref: VolumeRef, kind: str) -> None:
     """Refuse to delete a volume while another has it in its backing chain. Raises Refused naming them."""
-    if users := volumes.overlays(ctx, ref):
+    try:
+        users = volumes.overlays(ctx, ref)
+    except NotFound:
+        return
+    if users:
         raise Refused(
             f"{kind} '{ref}' is in use and stays",
             cause=f"{listed(users)} {'is an overlay' if len(users) == 1 else 'are overlays'} of it",

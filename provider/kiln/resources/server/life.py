@@ -12,7 +12,7 @@ from kiln.ports.marks import Mark
 from kiln.ports.nodes import Node
 from kiln.resources import cloning
 from kiln.resources.ownership import claim_volume, finished, held, release_volume, taken_by_kiln
-from kiln.resources.server import storage, waiting
+from kiln.resources.server import orphans, storage, waiting
 from kiln.resources.server.build import Work, spec_of
 from kiln.resources.server.layout import SEED_TARGET, Attached
 
@@ -113,6 +113,9 @@ def remove_seed(ctx: Context, node: Node, work: Work) -> None:
 
 def _make_root(ctx: Context, node: Node, work: Work) -> None:
     assert work.root_plan is not None
+    work.root = orphans.take_back_root(ctx, node, work)
+    if work.root is not None:
+        return
     ref, image = storage.root_ref(work.inputs), work.root_plan.image.chain
     mark = storage.with_kind(replace(work.mark, role="root"), "disk")
     claim_volume(ctx, node.volumes, ref, mark)
@@ -123,6 +126,7 @@ def _make_root(ctx: Context, node: Node, work: Work) -> None:
 
 def _make_seed(ctx: Context, node: Node, work: Work) -> None:
     ref = storage.seed_ref(work.inputs)
+    orphans.drop_seed(ctx, node, work)
     mark = storage.with_kind(replace(work.mark, role="seed"), "iso")
     claim_volume(ctx, node.volumes, ref, mark)
     work.marks[ref] = mark

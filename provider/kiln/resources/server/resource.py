@@ -17,7 +17,7 @@ from kiln.framework.values import UNKNOWN
 from kiln.ports.domains import Domain
 from kiln.ports.nodes import Node
 from kiln.resources.names import split_import_id
-from kiln.resources.ownership import finished, new_mark, release_volume
+from kiln.resources.ownership import finished, new_mark, refuse_overlaid, release_volume
 from kiln.resources.server import life, observe, storage
 from kiln.resources.server.build import Work, ground_of
 from kiln.resources.server.model import FirstBoot, ServerInputs, ServerState
@@ -142,6 +142,7 @@ class Server(Resource[ServerInputs, ServerState]):
         work.vnc_password = (state.console.vnc_password if state.console else None) or vnc_password(new)
         work.ground = ground_of(ctx, self._site, node, new.node)
         work.root, work.seed = storage.own_volumes(ctx, node.volumes, new, domain)
+        work.marks = storage.unfinished_marks(ctx, node.volumes, work.root, work.seed)
         work.root_plan = storage.plan_root(ctx, node.volumes, new)
         work.disks = storage.used_disks(ctx, node.volumes, new)
         return work
@@ -151,6 +152,7 @@ class Server(Resource[ServerInputs, ServerState]):
     def delete(self, ctx: Context, id: str, state: ServerState) -> None:
         """Shut the guest down, undefine it, and delete the volumes that belong to it."""
         node = self._site.node(ctx, state.node)
+        refuse_overlaid(ctx, node.volumes, storage.root_ref(state), "root disk")
         try:
             node.domains.shutdown(ctx, id, float(state.shutdown_timeout))
             node.domains.undefine(ctx, id)

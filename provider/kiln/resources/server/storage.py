@@ -93,6 +93,13 @@ def own_volumes(
     return found[0], found[1]
 
 
+def unfinished_marks(ctx: Context, volumes: Volumes, *own: Attached | None) -> dict[VolumeRef, Mark]:
+    """The marks of a guest's own volumes that an interrupted operation left at ``creating``."""
+    refs = [attached.chain[0].ref for attached in own if attached is not None]
+    marks = {ref: volumes.read_mark(ctx, ref) for ref in refs}
+    return {ref: mark for ref, mark in marks.items() if mark is not None and mark.phase == "creating"}
+
+
 def missing(path: str, id: str, node: str) -> InputError:
     """The error for a volume that is not on the node."""
     return InputError(
