@@ -1,0 +1,20 @@
+"""The picture of the demo's output."""
+
+from __future__ import annotations
+
+from lxml import etree
+
+from tools.picture import picture
+
+
+def test_a_picture_shows_the_last_text_of_each_line() -> None:
+    root = etree.fromstring(picture("\x1b[32mok\x1b[0m ready\nfetching 10 %\rfetched\n", "make demo").encode())
+    shown = " ".join("".join(root.itertext()).split())
+    assert "ok" in shown
+    assert "ready" in shown
+    assert "fetched" in shown
+    assert "10" not in shown
+
+
+def test_the_same_output_gives_the_same_picture() -> None:
+    assert picture("done\n", "t") == picture("done\n", "t")
