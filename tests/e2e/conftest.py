@@ -1,0 +1,160 @@
+"""The real thing: libvirtd, the pulumi CLI, guests that boot. Each module leaves the node as it found it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import pytest
+
+from tests.e2e.direct import Direct
+from tests.e2e.inventory import TEST_PREFIX, URI, Inventory
+from tests.e2e.stacks import PLUGIN_DIRECTORY, Stack
+from tools.guests import GuestImage, debian, tiny
+from tools.pulumi_cli import ensure_cli
+from tools.setup import libvirtd
+
+POOLS = Path("/var/lib/libvirt/images")
+LOGS = Path("/var/log/libvirt/qemu")
+
+
+@contextmanager
+def _one_at_a_time(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Workers of one test run share the machine and its caches."""
+    with (tmp_path_factory.getbasetemp().parent / "kiln-e2e.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A libvirtd that answers, and the CLI, the plugin and Python of this checkout on PATH."""
+    with _one_at_a_time(tmp_path_factory):
+        libvirtd.ensure()
+        cli = ensure_cli()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{PLUGIN_DIRECTORY}{os.pathsep}{cli.parent}", prepend=os.pathsep)
+        patch.delenv("LIBVIRT_DEFAULT_URI", raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_guest(tmp_path_factory: pytest.TempPathFactory) -> GuestImage:
+    with _one_at_a_time(tmp_path_factory):
+        return tiny.ensure()
+
+
+@pytest.fixture(scope="session")
+def debian_guest(tmp_path_factory: pytest.TempPathFactory) -> GuestImage:
+    with _one_at_a_time(tmp_path_factory):
+        return debian.ensure()
+
+
+@pytest.fixture(scope="module")
+def prefix() -> str:
+    """What the names of all objects of one test module begin with."""
+    return TEST_PREFIX + secrets.token_hex(3)
+
+
+@dataclass(frozen=True)
+class TestPool:
+    """A storage pool for the tests of one module."""
+
+    __test__ = False
+    name: str
+    directory: Path
+
+    def files(self) -> set[str]:
+        """The names of everything in the directory, sidecars and temporary files included."""
+        return {file.name for file in self.directory.iterdir()}
+
+    def holds(self, secret: str) -> list[str]:
+        """The files with ``secret`` in their bytes."""
+        return [file.name for file in self.directory.iterdir() if contains(file, secret)]
+
+
+def contains(file: Path, text: str) -> bool:
+    """Whether a file's bytes hold ``text``, in UTF-8, UTF-16 or base64 at any alignment."""
+    import base64
+
+    data, plain = file.read_bytes(), text.encode()
+    needles = [plain, text.encode("utf-16-le")]
+    needles += [base64.b64encode(b"x" * shift + plain)[4:-4] for shift in range(3)]
+    return any(needle in data for needle in needles)
+
+
+@pytest.fixture(scope="module")
+def inventory(machine: None) -> Iterator[Inventory]:
+    found = Inventory()
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def pool(prefix: str, inventory: Inventory) -> Iterator[TestPool]:
+    """A directory pool of this module's own, which must be empty when the module is done."""
+    directory = POOLS / prefix
+    directory.mkdir(mode=0o711)
+    document = f"<pool type='dir'><name>{prefix}</name><target><path>{directory}</path></target></pool>"
+    defined = inventory.connection.storagePoolDefineXML(document)
+    defined.create()
+    made = TestPool(prefix, directory)
+    yield made
+    left = made.files()
+    if defined.isActive():
+        defined.destroy()
+    defined.undefine()
+    shutil.rmtree(directory)
+    assert left == set(), "volumes, sidecars or temporary files were left in the pool"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_left(prefix: str, inventory: Inventory) -> Iterator[None]:
+    """Compare the node before and after: a module removes all it made, and touches nothing else."""
+    before = inventory.everything_but_tests(prefix)
+    yield
+    left = inventory.everything_but_tests(prefix)
+    for name in left["domains"] - before["domains"]:
+        _remove(inventory.domain(name))
+    for log in [*LOGS.glob(f"*{prefix}*"), *LOGS.glob(f"*/*{prefix}*")]:
+        log.unlink(missing_ok=True)
+    assert left == before
+
+
+def _remove(domain: Any) -> None:
+    """So that one failing module does not fail the next ones."""
+    if domain.isActive():
+        domain.destroy()
+    domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE)
+
+
+@pytest.fixture(scope="module")
+def stacks(tmp_path_factory: pytest.TempPathFactory, pool: TestPool) -> Iterator[Callable[..., Stack]]:
+    """A function that makes stacks; what they hold is destroyed at the end of the module."""
+    made: list[Stack] = []
+
+    def make(config: dict[str, Any] | None = None, directory: Path | None = None) -> Stack:
+        place = directory or tmp_path_factory.mktemp("stack")
+        stack = Stack(place, {"kiln:storagePool": pool.name, **(config or {})})
+        made.append(stack)
+        return stack
+
+    yield make
+    for stack in reversed(made):
+        stack.destroy()
+
+
+@pytest.fixture(scope="module")
+def direct(pool: TestPool) -> Iterator[Direct]:
+    """Kiln's resources in this process, on the module's pool."""
+    provider = Direct(URI, pool.name)
+    yield provider
+    provider.close()

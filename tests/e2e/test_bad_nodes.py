@@ -1,0 +1,212 @@
+"""Nodes that are not as they should be: gone, silent, full, forbidden; nothing is taken for deleted."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+from kiln.framework.errors import InputError, KilnError, Refused, Unreachable
+
+from tests.e2e.conftest import TestPool
+from tests.e2e.direct import Direct, plain
+from tests.e2e.inventory import Inventory
+from tests.e2e.test_bad_input import raw, refusal
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port of this machine at which a connection is taken and nothing is ever said."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def stopped_daemon(tmp_path: Path) -> str:
+    """The URI of a libvirtd that does not run."""
+    return f"qemu+unix:///system?socket={tmp_path}/libvirt-sock"
+
+
+def test_a_libvirtd_that_does_not_run_is_told_with_what_to_do(prefix: str, stopped_daemon: str) -> None:
+    direct = Direct(stopped_daemon, prefix)
+    try:
+        _, text = refusal(lambda: direct.make("Disk", f"{prefix}-d", size="1MiB"))
+    finally:
+        direct.close()
+    assert stopped_daemon in text
+    assert "qemu:///session" in text
+
+
+def test_a_node_that_does_not_answer_is_given_up_by_the_connect_timeout(prefix: str, silent_port: int) -> None:
+    direct = Direct(f"qemu+tls://127.0.0.1:{silent_port}/system?no_verify=0", prefix)
+    try:
+        with pytest.raises(Unreachable) as caught:
+            direct.make("Disk", f"{prefix}-d", size="1MiB")
+    finally:
+        direct.close()
+    assert f"127.0.0.1:{silent_port}" in str(caught.value)
+    assert caught.value.action
+
+
+def test_unreachable_is_not_gone(direct: Direct, prefix: str, stopped_daemon: str) -> None:
+    disk = direct.make("Disk", f"{prefix}-there", size="1MiB")
+    server = direct.make("Server", f"{prefix}-there", disks=[disk.id], networks=[], powerState="stopped")
+    away = Direct(stopped_daemon, prefix)
+    try:
+        for kind, made in (("Disk", disk), ("Server", server)):
+            elsewhere = type(made)(made.id, {**made.state, "node": stopped_daemon})
+            with pytest.raises(Unreachable):
+                away.read(kind, elsewhere)
+            with pytest.raises(Unreachable):
+                away.remove(kind, elsewhere)
+    finally:
+        away.close()
+    assert direct.read("Disk", disk) is not None
+    direct.remove("Server", server)
+    direct.remove("Disk", disk)
+    assert direct.read("Disk", disk) is None
+    assert direct.read("Server", server) is None
+
+
+def test_plain_text_transport_is_refused(prefix: str) -> None:
+    direct = Direct("qemu+tcp://127.0.0.1/system", prefix)
+    try:
+        with pytest.raises(Refused, match="allowInsecureTransport"):
+            direct.make("Disk", f"{prefix}-d", size="1MiB")
+    finally:
+        direct.close()
+
+
+def test_a_pool_that_nobody_promised_is_not_made(direct: Direct, prefix: str, inventory: Inventory) -> None:
+    _, text = refusal(lambda: direct.make("Disk", f"{prefix}-d", pool=f"{prefix}-none", size="1MiB"))
+    assert f"{prefix}-none" in text
+    assert f"{prefix}-none" not in inventory.pools()
+
+
+def test_a_pool_whose_directory_is_gone_is_told(direct: Direct, prefix: str, inventory: Inventory) -> None:
+    missing = f"/var/lib/libvirt/images/{prefix}-gone"
+    document = f"<pool type='dir'><name>{prefix}-gone</name><target><path>{missing}</path></target></pool>"
+    defined = inventory.connection.storagePoolDefineXML(document)
+    try:
+        _, text = refusal(lambda: direct.make("Disk", f"{prefix}-d", pool=f"{prefix}-gone", size="1MiB"))
+    finally:
+        if defined.isActive():
+            defined.destroy()
+        defined.undefine()
+    assert f"{prefix}-gone" in text
+    assert not Path(missing).exists()
+
+
+@pytest.fixture
+def small_pool(prefix: str, inventory: Inventory) -> Iterator[str]:
+    """A pool on a file system of 4 MiB."""
+    name = f"{prefix}-small"
+    directory = Path("/var/lib/libvirt/images") / name
+    directory.mkdir(mode=0o711)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=0711", "none", str(directory)], check=True)
+    document = f"<pool type='dir'><name>{name}</name><target><path>{directory}</path></target></pool>"
+    defined = inventory.connection.storagePoolDefineXML(document)
+    defined.create()
+    yield name
+    left = [file.name for file in directory.iterdir()]
+    defined.destroy()
+    defined.undefine()
+    subprocess.run(["umount", str(directory)], check=True)
+    directory.rmdir()
+    assert left == []
+
+
+def test_out_of_space_is_told_and_leaves_nothing(direct: Direct, prefix: str, small_pool: str, tmp_path: Path) -> None:
+    big = tmp_path / "big.raw"
+    big.write_bytes(os.urandom(8 * MIB))
+    _, text = refusal(lambda: direct.make("Image", f"{prefix}-big", pool=small_pool, source=str(big)))
+    assert "no room" in text
+    assert small_pool in text
+    fits = direct.make("Image", f"{prefix}-big", pool=small_pool, source=str(raw(tmp_path)))
+    assert Path(plain(fits)["path"]).stat().st_size == MIB
+    direct.remove("Image", fits)
+
+
+def test_a_pool_that_cannot_be_written_to_is_told(
+    direct: Direct, prefix: str, inventory: Inventory, tmp_path: Path
+) -> None:
+    """A read-only file system, which refuses root as well."""
+    name = f"{prefix}-ro"
+    directory = Path("/var/lib/libvirt/images") / name
+    directory.mkdir(mode=0o711)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,ro,mode=0711", "none", str(directory)], check=True)
+    document = f"<pool type='dir'><name>{name}</name><target><path>{directory}</path></target></pool>"
+    defined = inventory.connection.storagePoolDefineXML(document)
+    defined.create()
+    try:
+        source = str(raw(tmp_path))
+        _, of_image = refusal(lambda: direct.make("Image", f"{prefix}-d", pool=name, source=source))
+        _, of_disk = refusal(lambda: direct.make("Disk", f"{prefix}-d", pool=name, size="1MiB"))
+        assert name in of_image
+        assert name in of_disk
+    finally:
+        defined.destroy()
+        defined.undefine()
+        subprocess.run(["umount", str(directory)], check=True)
+        directory.rmdir()
+
+
+def test_a_foreign_volume_of_our_name_is_never_touched(direct: Direct, prefix: str, pool: TestPool) -> None:
+    foreign = pool.directory / f"{prefix}-mine"
+    foreign.write_bytes(b"not Kiln's".ljust(MIB, b"\0"))
+    try:
+        _, text = refusal(lambda: direct.make("Disk", f"{prefix}-mine", size="1MiB"))
+        assert "Kiln did not make it" in text
+        assert foreign.read_bytes().startswith(b"not Kiln's")
+        assert pool.files() == {foreign.name}
+    finally:
+        foreign.unlink()
+
+
+def test_a_foreign_guest_of_our_name_is_never_touched(
+    direct: Direct, prefix: str, inventory: Inventory, pool: TestPool
+) -> None:
+    name = f"{prefix}-theirs"
+    document = f"<domain type='qemu'><name>{name}</name><memory>65536</memory><os><type>hvm</type></os></domain>"
+    domain = inventory.connection.defineXML(document)
+    uuid = domain.UUIDString()
+    try:
+        _, text = refusal(lambda: direct.make("Server", name, disks=[], powerState="stopped"))
+        assert "Kiln did not make it" in text
+        assert inventory.uuid(name) == uuid
+        assert pool.files() == set()
+    finally:
+        domain.undefine()
+
+
+def test_a_guest_that_took_our_name_under_another_uuid_is_not_ours(
+    direct: Direct, prefix: str, inventory: Inventory
+) -> None:
+    name = f"{prefix}-taken"
+    ours = direct.make("Server", name, disks=[], networks=[], powerState="stopped")
+    inventory.domain(name).undefine()
+    document = f"<domain type='qemu'><name>{name}</name><memory>65536</memory><os><type>hvm</type></os></domain>"
+    domain = inventory.connection.defineXML(document)
+    try:
+        assert direct.read("Server", ours) is None
+        direct.remove("Server", ours)
+        assert inventory.uuid(name) == domain.UUIDString() != ours.id
+        with pytest.raises(KilnError, match="Kiln did not make it"):
+            direct.make("Server", name, disks=[], networks=[], powerState="stopped")
+    finally:
+        domain.undefine()
+
+
+def test_kvm_that_does_not_work_is_refused_when_it_is_demanded(direct: Direct, prefix: str) -> None:
+    probed = direct.make("Node", f"{prefix}-probed")
+    works = plain(probed)["effectiveAccelerator"] == "kvm"
+    assert plain(probed)["acceleratorReason"]
+    with nullcontext() if works else pytest.raises(InputError, match=r"(?i)kvm"):
+        direct.remove("Node", direct.make("Node", f"{prefix}-demanded", accelerator="kvm"))
+    direct.remove("Node", probed)

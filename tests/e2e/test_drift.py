@@ -1,0 +1,87 @@
+"""What a refresh sees of changes that were made behind Kiln's back, and that the next up puts them right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import libvirt
+import pulumi_kiln as kiln
+import pytest
+
+from tests.e2e.guests import tiny_image, tiny_server
+from tests.e2e.inventory import Inventory
+from tests.e2e.stacks import Program, Stack
+from tools.guests import GuestImage
+
+CONFIG = libvirt.VIR_DOMAIN_AFFECT_CONFIG
+
+
+def drifting(prefix: str, guest: GuestImage) -> Program:
+    """Stopped guests to drift from, and one that runs."""
+
+    def program() -> None:
+        image = tiny_image(f"{prefix}-image", guest)
+        disk = kiln.Disk(f"{prefix}-data", size="8MiB")
+        stopped = {"power_state": "stopped", "networks": [{"network": "default"}]}
+        tiny_server(f"{prefix}-changed", image.id, disks=[disk.id], **stopped)
+        tiny_server(f"{prefix}-gone", image.id, **stopped)
+        tiny_server(f"{prefix}-off", image.id, networks=[])
+
+    return program
+
+
+@pytest.fixture(scope="module")
+def program(prefix: str, tiny_guest: GuestImage) -> Program:
+    return drifting(prefix, tiny_guest)
+
+
+@pytest.fixture(scope="module")
+def stack(stacks: Callable[..., Stack], program: Program) -> Stack:
+    made = stacks()
+    made.up(program)
+    return made
+
+
+@pytest.fixture
+def refreshed(stack: Stack, prefix: str, inventory: Inventory) -> Stack:
+    """The stack after everything was changed on the node and a refresh looked."""
+    changed = inventory.domain(f"{prefix}-changed")
+    changed.setMaxMemory(256 * 1024)
+    changed.setMemoryFlags(256 * 1024, CONFIG)
+    changed.setVcpusFlags(2, CONFIG | libvirt.VIR_DOMAIN_VCPU_MAXIMUM)
+    changed.setVcpusFlags(2, CONFIG)
+    xml = inventory.xml(f"{prefix}-changed")
+    for device in (xml.find("devices/interface"), xml.find("devices/disk/target[@dev='vdb']/..")):
+        from lxml import etree
+
+        changed.detachDeviceFlags(etree.tostring(device).decode(), CONFIG)
+    inventory.domain(f"{prefix}-gone").undefine()
+    inventory.domain(f"{prefix}-off").destroy()
+    stack.refresh()
+    return stack
+
+
+@pytest.mark.requirement("CP-12")
+def test_a_refresh_sees_all_that_changed_and_the_next_up_mends_it(
+    refreshed: Stack, prefix: str, program: Program, inventory: Inventory
+) -> None:
+    seen = refreshed.resources()
+    assert f"{prefix}-gone" not in seen
+    outputs = seen[f"{prefix}-changed"]["outputs"]
+    assert (outputs["memory"], outputs["vcpus"]) == ("256MiB", 2)
+    assert not outputs.get("disks")
+    assert not outputs.get("networks")
+    assert seen[f"{prefix}-off"]["outputs"]["state"] == "stopped"
+    assert seen[f"{prefix}-off"]["outputs"]["powerState"] == "stopped"
+
+    assert refreshed.up(program).changed == {"create": 1, "update": 2}
+    assert inventory.running(f"{prefix}-off")
+    assert not inventory.running(f"{prefix}-gone")
+    mended = inventory.xml(f"{prefix}-changed")
+    assert mended.findtext("memory") == str(128 * 1024)
+    assert mended.findtext("vcpu") == "1"
+    assert mended.find("devices/interface") is not None
+    assert inventory.disks(f"{prefix}-changed")["vdb"]["file"].endswith(f"/{prefix}-data")
+
+    assert refreshed.preview(program).changed == {}
+    assert refreshed.refresh().changed == {}

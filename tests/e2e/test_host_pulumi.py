@@ -1,0 +1,202 @@
+"""The Pulumi host under the real engine: what ends up in the state, and what a user sees."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pulumi
+import pytest
+
+from tests.e2e.toys import PYTHONPATH, ROOT, Thing, ToyStack, toy_command
+
+SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
+
+
+@pytest.fixture
+def toys(tmp_path: Path) -> Iterator[ToyStack]:
+    stack = ToyStack(tmp_path)
+    yield stack
+    stack.destroy()
+    assert stack.things() == {}
+
+
+def test_create_update_replace_and_refresh_converge(toys: ToyStack) -> None:
+    toys.up(lambda: _one(count=3))
+    assert toys.things()["id-one"]["count"] == 3
+    assert toys.preview(lambda: _one(count=3))[0] == {}
+    changes, text = toys.preview(lambda: _one(count=4))
+    assert changes == {"update": 1}
+    assert "count" in text
+    toys.up(lambda: _one(count=4))
+    changes, _ = toys.preview(lambda: _one(count=4, size="2GiB"))
+    assert changes == {"replace": 1}
+    toys.up(lambda: _one(count=4, size="2GiB"))
+    assert toys.things()["id-one"]["size"] == "2GiB"
+    assert "update" not in toys.refresh(lambda: _one(count=4, size="2GiB"))
+    assert toys.preview(lambda: _one(count=4, size="2GiB"))[0] == {}
+
+
+def test_a_partial_create_keeps_its_id_and_is_repaired(toys: ToyStack) -> None:
+    said = toys.up_fails(lambda: _one(fail="partial"))
+    assert "the thing never came up" in said
+    entry = toys.state("one")
+    assert entry["id"] == "id-one"
+    assert entry["initErrors"] == ["the thing never came up"]
+    assert entry["outputs"]["serial"] == "serial-one"
+    assert toys.preview(_one)[0] == {"update": 1}
+    toys.up(_one)
+    assert "initErrors" not in toys.state("one")
+    assert toys.preview(_one)[0] == {}
+
+
+def test_a_clean_failure_leaves_nothing_in_the_state(toys: ToyStack) -> None:
+    said = toys.up_fails(lambda: _one(fail="refused"))
+    assert "the thing could not be made. Cause: it is a toy. Next: ask nicely." in said
+    assert "::one" not in toys.export()
+    assert "pending_operations" not in toys.export()
+
+
+def test_a_defect_shows_no_traceback(toys: ToyStack) -> None:
+    said = toys.up_fails(lambda: _one(fail="bug"))
+    assert "https://example.com/toy" in said
+    assert "toys.py" not in said
+    assert 'File "' not in said
+
+
+def test_no_secret_is_plain_in_the_state(toys: ToyStack) -> None:
+    toys.up(lambda: _one(passWord="open-sesame", mainPart={"label": "heart", "pin": "pin-4711"}))
+    exported = toys.export()
+    for secret in ("open-sesame", "pin-4711", "made-for-you"):
+        assert secret not in exported
+        assert not any(secret in file.read_text() for file in (toys.directory / "state").rglob("*.json"))
+    entry = toys.state("one")
+    for value in (entry["inputs"]["passWord"], entry["outputs"]["initialSecret"], entry["outputs"]["mainPart"]["pin"]):
+        assert SECRET.items() <= value.items()
+
+
+def test_a_preview_with_unknowns_touches_nothing(toys: ToyStack) -> None:
+    def program() -> None:
+        first = Thing("one")
+        Thing("two", friend=first.id, count=first.weight, tags=[first.serial], labels={"of": first.serial})
+
+    changes, _ = toys.preview(program)
+    assert changes == {"create": 3}
+    assert toys.things() == {}
+    toys.up(program)
+    assert toys.things()["id-two"]["friend"] == "id-one"
+    assert toys.things()["id-two"]["count"] == 10
+    assert toys.preview(program)[0] == {}
+
+
+def test_bad_input_is_told_with_its_path_and_what_is_allowed(toys: ToyStack) -> None:
+    said = toys.up_fails(lambda: _one(mode="odd", parts=[{"label": "x", "shape": "oval"}], passWord={"a": "hunter2"}))
+    assert "property mode value {odd} has a problem: 'odd' is not allowed here. Next: use 'soft' or 'hard'." in said
+    assert "property parts[0].shape" in said
+    assert "passWord" in said
+    assert "hunter2" not in said
+
+
+def test_messages_are_shown_under_the_resource(toys: ToyStack) -> None:
+    assert "made one" in toys.up(_one)
+
+
+def test_drift_is_shown_and_put_right(toys: ToyStack) -> None:
+    toys.up(lambda: _one(count=3))
+    toys.world.write_text(json.dumps({"id-one": {**toys.things()["id-one"], "count": 77}}))
+    toys.refresh(lambda: _one(count=3))
+    changes, text = toys.preview(lambda: _one(count=3))
+    assert changes == {"update": 1}
+    assert "77 => 3" in text
+    toys.up(lambda: _one(count=3))
+    assert toys.things()["id-one"]["count"] == 3
+
+
+def test_what_is_gone_is_made_again(toys: ToyStack) -> None:
+    toys.up(_one)
+    toys.world.write_text("{}")
+    toys.refresh(_one)
+    assert "::one" not in toys.export()
+    toys.up(_one)
+    assert "id-one" in toys.things()
+
+
+def test_an_import_and_a_get_find_what_is_there(toys: ToyStack) -> None:
+    toys.world.write_text(json.dumps({"id-old": {"name": "old", "count": 5, "lit": False, "mode": "soft"}}))
+
+    def program() -> None:
+        Thing("old", pulumi.ResourceOptions(import_="id-old"), name="old", count=5)
+        got = Thing("got", pulumi.ResourceOptions(id="id-old"))
+        pulumi.export("weight", got.weight)
+
+    toys.up(program)
+    assert toys.stack.outputs()["weight"].value == 50
+    assert toys.preview(program)[0] == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [({"mode": "verbatim"}, "one"), ({"pattern": "team-${name}-${stack}"}, "team-one-test"), ({}, "one")],
+    ids=["verbatim", "pattern", "default"],
+)
+def test_a_projects_naming_is_honoured(tmp_path: Path, settings: dict[str, str], name: str) -> None:
+    stack = ToyStack(tmp_path, {"pulumi:autonaming": settings} if settings else None)
+    try:
+        stack.up(_one)
+        assert list(stack.things()) == [f"id-{name}"]
+        assert stack.preview(_one)[0] == {}
+    finally:
+        stack.destroy()
+
+
+def test_naming_can_be_disabled(tmp_path: Path) -> None:
+    stack = ToyStack(tmp_path, {"pulumi:autonaming": {"mode": "disabled"}})
+    try:
+        assert "automatic naming is disabled" in stack.up_fails(_one)
+    finally:
+        stack.destroy()
+
+
+def test_a_renamed_resource_with_an_alias_keeps_its_object(toys: ToyStack) -> None:
+    toys.up(_one)
+
+    def renamed() -> None:
+        Thing("uno", pulumi.ResourceOptions(aliases=[pulumi.Alias(name="one")]))
+
+    assert toys.preview(renamed)[0] == {}
+    toys.up(renamed)
+    assert list(toys.things()) == ["id-one"]
+
+
+def test_ignored_changes_stay_ignored(toys: ToyStack) -> None:
+    toys.up(lambda: _one(count=3))
+    options = pulumi.ResourceOptions(ignore_changes=["count"])
+    assert toys.preview(lambda: _thing(options, count=9))[0] == {}
+
+
+def test_a_plugin_started_by_hand_can_be_attached(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        toy_command(), cwd=ROOT, env=os.environ | {"PYTHONPATH": PYTHONPATH}, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    port = process.stdout.readline().strip()
+    stack = ToyStack(tmp_path, PULUMI_DEBUG_PROVIDERS=f"toy:{port}")
+    try:
+        assert "made one" in stack.up(_one)
+        assert stack.preview(_one)[0] == {}
+        assert process.poll() is None
+    finally:
+        stack.destroy()
+        process.terminate()
+        process.communicate()
+
+
+def _one(**inputs: object) -> None:
+    _thing(None, **inputs)
+
+
+def _thing(opts: pulumi.ResourceOptions | None, **inputs: object) -> None:
+    Thing("one", opts, **inputs)

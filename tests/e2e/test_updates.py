@@ -1,0 +1,116 @@
+"""Changes of a server: those that need no restart make none, the others restart the guest and keep what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pulumi_kiln as kiln
+import pytest
+
+from tests.e2e.guests import tiny_image, tiny_server
+from tests.e2e.inventory import Inventory
+from tests.e2e.stacks import Program, Stack
+from tools.guests import GuestImage
+
+Make = Callable[..., Program]
+
+
+@pytest.fixture(scope="module")
+def make(prefix: str, tiny_guest: GuestImage) -> Make:
+    def make(**inputs: Any) -> Program:
+        def program() -> None:
+            image = tiny_image(f"{prefix}-image", tiny_guest)
+            disk = kiln.Disk(f"{prefix}-data", size="8MiB")
+            given = {"disks": [disk.id], "wait_for": "firstBoot", **inputs}
+            tiny_server(f"{prefix}-web", image.id, **given)
+
+        return program
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def stack(stacks: Callable[..., Stack], make: Make) -> Stack:
+    made = stacks()
+    made.up(make())
+    return made
+
+
+def identity(inventory: Inventory, name: str) -> dict[str, Any]:
+    """What a guest keeps through every change that is not a replacement."""
+    disks = {target: disk["file"] for target, disk in inventory.disks(name).items()}
+    return {"uuid": inventory.uuid(name), "macs": inventory.macs(name), "disks": disks}
+
+
+def process(inventory: Inventory, name: str) -> int:
+    """The libvirt id of a running guest, a new one for each start."""
+    return int(inventory.domain(name).ID())
+
+
+def test_description_and_autostart_change_without_a_restart(
+    stack: Stack, make: Make, prefix: str, inventory: Inventory
+) -> None:
+    name = f"{prefix}-web"
+    before, ran = identity(inventory, name), process(inventory, name)
+    assert stack.up(make(description="<new>", autostart=True)).changed == {"update": 1}
+    assert process(inventory, name) == ran
+    assert identity(inventory, name) == before
+    assert inventory.domain(name).autostart() == 1
+    assert inventory.xml(name).findtext("description") == "<new>"
+    assert inventory.xml(name, live=True).findtext("description") == "<new>"
+    assert stack.up(make()).changed == {"update": 1}
+    assert inventory.domain(name).autostart() == 0
+    assert inventory.xml(name).find("description") is None
+
+
+def test_a_preview_names_the_restart_and_the_up_does_it_and_keeps_the_guest(
+    stack: Stack, make: Make, prefix: str, inventory: Inventory
+) -> None:
+    name = f"{prefix}-web"
+    before, ran = identity(inventory, name), process(inventory, name)
+    bigger = make(memory="160MiB", vcpus=2)
+    preview = stack.preview(bigger)
+    assert preview.changed == {"update": 1}
+    assert "memory 128MiB → 160MiB, restart" in preview.text
+    assert "vcpus 1 → 2, restart" in preview.text
+    assert process(inventory, name) == ran
+
+    assert stack.up(bigger).changed == {"update": 1}
+    assert process(inventory, name) != ran
+    assert identity(inventory, name) == before
+    assert inventory.xml(name, live=True).findtext("memory") == str(160 * 1024)
+    assert inventory.xml(name, live=True).findtext("vcpu") == "2"
+    assert stack.refresh().changed == {}
+
+
+def test_a_preview_names_a_replacement(stack: Stack, make: Make, prefix: str, inventory: Inventory) -> None:
+    uuid = inventory.uuid(f"{prefix}-web")
+    preview = stack.preview(make(disk_size="16MiB"))
+    assert preview.changed.keys() & {"replace", "create-replacement", "delete-replaced"}
+    assert "diskSize none → 16MiB, replace" in preview.text
+    assert inventory.uuid(f"{prefix}-web") == uuid
+
+
+@pytest.mark.requirement("FX-58")
+def test_a_guest_is_stopped_and_started_in_place(stack: Stack, make: Make, prefix: str, inventory: Inventory) -> None:
+    name = f"{prefix}-web"
+    before = identity(inventory, name)
+    stack.up(make(power_state="stopped"))
+    assert not inventory.running(name)
+    assert stack.resources()[name]["outputs"]["state"] == "stopped"
+    stack.up(make(power_state="running"))
+    assert inventory.running(name)
+    assert identity(inventory, name) == before
+
+
+@pytest.mark.requirement("FX-21", "FX-58")
+def test_disks_are_detached_and_attached_again(
+    stack: Stack, make: Make, prefix: str, inventory: Inventory, tiny_guest: GuestImage
+) -> None:
+    name = f"{prefix}-web"
+    stack.up(make(disks=[]))
+    assert set(inventory.disks(name, live=True)) == {"vda"}
+    assert stack.resources()[f"{prefix}-data"]["id"].endswith(f"/{prefix}-data")
+    stack.up(make())
+    assert set(inventory.disks(name, live=True)) == {"vda", "vdb"}
