@@ -7,10 +7,10 @@ The user's metadata is one map under the key ``metadata``, so that no key of the
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
+from kiln.firstboot.flow import as_yaml
 from kiln.firstboot.userdata import FirstBoot
 from kiln.framework.errors import InputError
 
@@ -48,7 +48,7 @@ def meta_data(told: FirstBoot) -> bytes:
     content: dict[str, Any] = {"instance-id": checked_instance(told.instance_id), "local-hostname": told.hostname}
     if told.metadata:
         content["metadata"] = dict(told.metadata)
-    return json.dumps(content, indent=1, sort_keys=True).encode() + b"\n"
+    return as_yaml(content)
 
 
 def vendor_data(told: FirstBoot) -> bytes:

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kiln.firstboot.flow import as_yaml
 from kiln.firstboot.hostname import check_hostname
 from kiln.framework.errors import InputError
 
@@ -119,8 +119,7 @@ def _root_keys(told: FirstBoot) -> list[str]:
 
 
 def _cloud_config(config: Mapping[str, Any]) -> bytes:
-    """A cloud-config; JSON is YAML, and needs no emitter that could get a quote wrong."""
-    return b"#cloud-config\n" + json.dumps(config, indent=1, sort_keys=True).encode() + b"\n"
+    return b"#cloud-config\n" + as_yaml(config)
 
 
 def _is_mime(text: str) -> bool:
