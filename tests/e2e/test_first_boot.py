@@ -90,9 +90,7 @@ def test_the_seed_is_gone_from_the_guests_and_from_the_pool(
         assert not booted.stack.resources()[name]["outputs"].get("seedPending")
 
 
-def test_the_seed_of_a_guest_that_never_ran_holds_the_hash_alone(
-    booted: Booted, prefix: str, pool: TestPool
-) -> None:
+def test_the_seed_of_a_guest_that_never_ran_holds_the_hash_alone(booted: Booted, prefix: str, pool: TestPool) -> None:
     seed = pool.directory / f"{prefix}-third-seed"
     assert seed.stat().st_mode & 0o077 == 0
     assert contains(seed, "$6$")

@@ -25,50 +25,50 @@ def toys(tmp_path: Path) -> Iterator[ToyStack]:
 
 
 def test_create_update_replace_and_refresh_converge(toys: ToyStack) -> None:
-    toys.up(lambda: _one(count=3))
+    toys.up(count=3)
     assert toys.things()["id-one"]["count"] == 3
-    assert toys.preview(lambda: _one(count=3))[0] == {}
-    changes, text = toys.preview(lambda: _one(count=4))
+    assert toys.preview(count=3).changes == {}
+    changes, text = toys.preview(count=4)
     assert changes == {"update": 1}
     assert "count" in text
-    toys.up(lambda: _one(count=4))
-    changes, _ = toys.preview(lambda: _one(count=4, size="2GiB"))
+    toys.up(count=4)
+    changes, _ = toys.preview(count=4, size="2GiB")
     assert changes == {"replace": 1}
-    toys.up(lambda: _one(count=4, size="2GiB"))
+    toys.up(count=4, size="2GiB")
     assert toys.things()["id-one"]["size"] == "2GiB"
-    assert "update" not in toys.refresh(lambda: _one(count=4, size="2GiB"))
-    assert toys.preview(lambda: _one(count=4, size="2GiB"))[0] == {}
+    assert "update" not in toys.refresh(count=4, size="2GiB")
+    assert toys.preview(count=4, size="2GiB").changes == {}
 
 
 def test_a_partial_create_keeps_its_id_and_is_repaired(toys: ToyStack) -> None:
-    said = toys.up_fails(lambda: _one(fail="partial"))
+    said = toys.up_fails(fail="partial")
     assert "the thing never came up" in said
     entry = toys.state("one")
     assert entry["id"] == "id-one"
     assert entry["initErrors"] == ["the thing never came up"]
     assert entry["outputs"]["serial"] == "serial-one"
-    assert toys.preview(_one)[0] == {"update": 1}
-    toys.up(_one)
+    assert toys.preview().changes == {"update": 1}
+    toys.up()
     assert "initErrors" not in toys.state("one")
-    assert toys.preview(_one)[0] == {}
+    assert toys.preview().changes == {}
 
 
 def test_a_clean_failure_leaves_nothing_in_the_state(toys: ToyStack) -> None:
-    said = toys.up_fails(lambda: _one(fail="refused"))
+    said = toys.up_fails(fail="refused")
     assert "the thing could not be made. Cause: it is a toy. Next: ask nicely." in said
     assert "::one" not in toys.export()
     assert "pending_operations" not in toys.export()
 
 
 def test_a_defect_shows_no_traceback(toys: ToyStack) -> None:
-    said = toys.up_fails(lambda: _one(fail="bug"))
+    said = toys.up_fails(fail="bug")
     assert "https://example.com/toy" in said
     assert "toys.py" not in said
     assert 'File "' not in said
 
 
 def test_no_secret_is_plain_in_the_state(toys: ToyStack) -> None:
-    toys.up(lambda: _one(passWord="open-sesame", mainPart={"label": "heart", "pin": "pin-4711"}))
+    toys.up(passWord="open-sesame", mainPart={"label": "heart", "pin": "pin-4711"})
     exported = toys.export()
     for secret in ("open-sesame", "pin-4711", "made-for-you"):
         assert secret not in exported
@@ -89,11 +89,11 @@ def test_a_preview_with_unknowns_touches_nothing(toys: ToyStack) -> None:
     toys.up(program)
     assert toys.things()["id-two"]["friend"] == "id-one"
     assert toys.things()["id-two"]["count"] == 10
-    assert toys.preview(program)[0] == {}
+    assert toys.preview(program).changes == {}
 
 
 def test_bad_input_is_told_with_its_path_and_what_is_allowed(toys: ToyStack) -> None:
-    said = toys.up_fails(lambda: _one(mode="odd", parts=[{"label": "x", "shape": "oval"}], passWord={"a": "hunter2"}))
+    said = toys.up_fails(mode="odd", parts=[{"label": "x", "shape": "oval"}], passWord={"a": "hunter2"})
     assert "property mode value {odd} has a problem: 'odd' is not allowed here. Next: use 'soft' or 'hard'." in said
     assert "property parts[0].shape" in said
     assert "passWord" in said
@@ -101,26 +101,26 @@ def test_bad_input_is_told_with_its_path_and_what_is_allowed(toys: ToyStack) -> 
 
 
 def test_messages_are_shown_under_the_resource(toys: ToyStack) -> None:
-    assert "made one" in toys.up(_one)
+    assert "made one" in toys.up().text
 
 
 def test_drift_is_shown_and_put_right(toys: ToyStack) -> None:
-    toys.up(lambda: _one(count=3))
+    toys.up(count=3)
     toys.world.write_text(json.dumps({"id-one": {**toys.things()["id-one"], "count": 77}}))
-    toys.refresh(lambda: _one(count=3))
-    changes, text = toys.preview(lambda: _one(count=3))
+    toys.refresh(count=3)
+    changes, text = toys.preview(count=3)
     assert changes == {"update": 1}
     assert "77 => 3" in text
-    toys.up(lambda: _one(count=3))
+    toys.up(count=3)
     assert toys.things()["id-one"]["count"] == 3
 
 
 def test_what_is_gone_is_made_again(toys: ToyStack) -> None:
-    toys.up(_one)
+    toys.up()
     toys.world.write_text("{}")
-    toys.refresh(_one)
+    toys.refresh()
     assert "::one" not in toys.export()
-    toys.up(_one)
+    toys.up()
     assert "id-one" in toys.things()
 
 
@@ -134,7 +134,7 @@ def test_an_import_and_a_get_find_what_is_there(toys: ToyStack) -> None:
 
     toys.up(program)
     assert toys.stack.outputs()["weight"].value == 50
-    assert toys.preview(program)[0] == {}
+    assert toys.preview(program).changes == {}
 
 
 @pytest.mark.parametrize(
@@ -145,9 +145,9 @@ def test_an_import_and_a_get_find_what_is_there(toys: ToyStack) -> None:
 def test_a_projects_naming_is_honoured(tmp_path: Path, settings: dict[str, str], name: str) -> None:
     stack = ToyStack(tmp_path, {"pulumi:autonaming": settings} if settings else None)
     try:
-        stack.up(_one)
+        stack.up()
         assert list(stack.things()) == [f"id-{name}"]
-        assert stack.preview(_one)[0] == {}
+        assert stack.preview().changes == {}
     finally:
         stack.destroy()
 
@@ -155,26 +155,26 @@ def test_a_projects_naming_is_honoured(tmp_path: Path, settings: dict[str, str],
 def test_naming_can_be_disabled(tmp_path: Path) -> None:
     stack = ToyStack(tmp_path, {"pulumi:autonaming": {"mode": "disabled"}})
     try:
-        assert "automatic naming is disabled" in stack.up_fails(_one)
+        assert "automatic naming is disabled" in stack.up_fails()
     finally:
         stack.destroy()
 
 
 def test_a_renamed_resource_with_an_alias_keeps_its_object(toys: ToyStack) -> None:
-    toys.up(_one)
+    toys.up()
 
     def renamed() -> None:
         Thing("uno", pulumi.ResourceOptions(aliases=[pulumi.Alias(name="one")]))
 
-    assert toys.preview(renamed)[0] == {}
+    assert toys.preview(renamed).changes == {}
     toys.up(renamed)
     assert list(toys.things()) == ["id-one"]
 
 
 def test_ignored_changes_stay_ignored(toys: ToyStack) -> None:
-    toys.up(lambda: _one(count=3))
+    toys.up(count=3)
     options = pulumi.ResourceOptions(ignore_changes=["count"])
-    assert toys.preview(lambda: _thing(options, count=9))[0] == {}
+    assert toys.preview(lambda: _thing(options, count=9)).changes == {}
 
 
 def test_a_plugin_started_by_hand_can_be_attached(tmp_path: Path) -> None:
@@ -185,18 +185,10 @@ def test_a_plugin_started_by_hand_can_be_attached(tmp_path: Path) -> None:
     port = process.stdout.readline().strip()
     stack = ToyStack(tmp_path, PULUMI_DEBUG_PROVIDERS=f"toy:{port}")
     try:
-        assert "made one" in stack.up(_one)
-        assert stack.preview(_one)[0] == {}
+        assert "made one" in stack.up().text
+        assert stack.preview().changes == {}
         assert process.poll() is None
     finally:
         stack.destroy()
         process.terminate()
         process.communicate()
-
-
-def _one(**inputs: object) -> None:
-    _thing(None, **inputs)
-
-
-def _thing(opts: pulumi.ResourceOptions | None, **inputs: object) -> None:
-    Thing("one", opts, **inputs)

@@ -27,6 +27,7 @@ def gc(
             "objects that none of them holds are then leftovers too."
         ),
     ] = None,
+    only: Annotated[str, typer.Option(help="Look only at objects whose name begins with this.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Remove what is listed; without it nothing is changed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -38,7 +39,8 @@ def gc(
     ctx = Context().limited(600)
     nodes = app.nodes()
     try:
-        found = leftovers.find(ctx, nodes.get(ctx, uri), pool, _held_by(state) if state else None)
+        everything = leftovers.find(ctx, nodes.get(ctx, uri), pool, _held_by(state) if state else None)
+        found = [item for item in everything if item.name.startswith(only)]
         outcome = {item.id: _remove(ctx, item) if yes else "kept" for item in found}
     finally:
         nodes.close()
