@@ -41,8 +41,9 @@ def run(
     }  # fmt: skip
     everything = {**os.environ, **environment, "PYTHONPATH": PYTHONPATH}
     command = [sys.executable, "-m", "tests.e2e.inline"]
-    done = subprocess.run(command, env=everything, input=json.dumps(request), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    done = subprocess.run(
+        command, env=everything, input=json.dumps(request), capture_output=True, text=True, check=True
+    )
     return Answer(**json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -8,10 +8,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import pulumi
 import pytest
 
-from tests.e2e.toys import PYTHONPATH, ROOT, Thing, ToyStack, toy_command
+from tests.e2e.inline import PYTHONPATH, ROOT
+from tests.e2e.toys import ToyStack, toy_command
 
 SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
 
@@ -28,15 +28,14 @@ def test_create_update_replace_and_refresh_converge(toys: ToyStack) -> None:
     toys.up(count=3)
     assert toys.things()["id-one"]["count"] == 3
     assert toys.preview(count=3).changes == {}
-    changes, text = toys.preview(count=4)
-    assert changes == {"update": 1}
-    assert "count" in text
+    update = toys.preview(count=4)
+    assert update.changes == {"update": 1}
+    assert "3 => 4" in update.text
     toys.up(count=4)
-    changes, _ = toys.preview(count=4, size="2GiB")
-    assert changes == {"replace": 1}
+    assert toys.preview(count=4, size="2GiB").changes == {"replace": 1}
     toys.up(count=4, size="2GiB")
     assert toys.things()["id-one"]["size"] == "2GiB"
-    assert "update" not in toys.refresh(count=4, size="2GiB")
+    assert toys.refresh().changes == {}
     assert toys.preview(count=4, size="2GiB").changes == {}
 
 
@@ -79,17 +78,12 @@ def test_no_secret_is_plain_in_the_state(toys: ToyStack) -> None:
 
 
 def test_a_preview_with_unknowns_touches_nothing(toys: ToyStack) -> None:
-    def program() -> None:
-        first = Thing("one")
-        Thing("two", friend=first.id, count=first.weight, tags=[first.serial], labels={"of": first.serial})
-
-    changes, _ = toys.preview(program)
-    assert changes == {"create": 3}
+    assert toys.preview("two").changes == {"create": 3}  # with the stack itself
     assert toys.things() == {}
-    toys.up(program)
+    toys.up("two")
     assert toys.things()["id-two"]["friend"] == "id-one"
     assert toys.things()["id-two"]["count"] == 10
-    assert toys.preview(program).changes == {}
+    assert toys.preview("two").changes == {}
 
 
 def test_bad_input_is_told_with_its_path_and_what_is_allowed(toys: ToyStack) -> None:
@@ -107,10 +101,10 @@ def test_messages_are_shown_under_the_resource(toys: ToyStack) -> None:
 def test_drift_is_shown_and_put_right(toys: ToyStack) -> None:
     toys.up(count=3)
     toys.world.write_text(json.dumps({"id-one": {**toys.things()["id-one"], "count": 77}}))
-    toys.refresh(count=3)
-    changes, text = toys.preview(count=3)
-    assert changes == {"update": 1}
-    assert "77 => 3" in text
+    toys.refresh()
+    foreseen = toys.preview(count=3)
+    assert foreseen.changes == {"update": 1}
+    assert "77 => 3" in foreseen.text
     toys.up(count=3)
     assert toys.things()["id-one"]["count"] == 3
 
@@ -126,15 +120,9 @@ def test_what_is_gone_is_made_again(toys: ToyStack) -> None:
 
 def test_an_import_and_a_get_find_what_is_there(toys: ToyStack) -> None:
     toys.world.write_text(json.dumps({"id-old": {"name": "old", "count": 5, "lit": False, "mode": "soft"}}))
-
-    def program() -> None:
-        Thing("old", pulumi.ResourceOptions(import_="id-old"), name="old", count=5)
-        got = Thing("got", pulumi.ResourceOptions(id="id-old"))
-        pulumi.export("weight", got.weight)
-
-    toys.up(program)
-    assert toys.stack.outputs()["weight"].value == 50
-    assert toys.preview(program).changes == {}
+    done = toys.up("found", name="old", count=5)
+    assert done.outputs["weight"] == 50
+    assert toys.preview("found", name="old", count=5).changes == {}
 
 
 @pytest.mark.parametrize(
@@ -162,19 +150,14 @@ def test_naming_can_be_disabled(tmp_path: Path) -> None:
 
 def test_a_renamed_resource_with_an_alias_keeps_its_object(toys: ToyStack) -> None:
     toys.up()
-
-    def renamed() -> None:
-        Thing("uno", pulumi.ResourceOptions(aliases=[pulumi.Alias(name="one")]))
-
-    assert toys.preview(renamed).changes == {}
-    toys.up(renamed)
+    assert toys.preview("renamed").changes == {}
+    toys.up("renamed")
     assert list(toys.things()) == ["id-one"]
 
 
 def test_ignored_changes_stay_ignored(toys: ToyStack) -> None:
     toys.up(count=3)
-    options = pulumi.ResourceOptions(ignore_changes=["count"])
-    assert toys.preview(lambda: _thing(options, count=9)).changes == {}
+    assert toys.preview("ignoring", ignored=["count"], count=9).changes == {}
 
 
 def test_a_plugin_started_by_hand_can_be_attached(tmp_path: Path) -> None:

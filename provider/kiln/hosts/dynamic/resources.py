@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 from pulumi import Output, ResourceOptions
@@ -31,6 +31,11 @@ class DynamicResource(Resource):
     _schema: Schema
     _kind: ResourceType
     _stub: Stub
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Output[Any]:
+            """The properties of a kind are known when its class is made."""
 
     def __init__(self, resource_name: str, opts: ResourceOptions | None = None, **inputs: Any) -> None:
         kind = type(self)._kind

@@ -176,7 +176,7 @@ def _told(verb: Callable[[], T]) -> T:
     try:
         return verb()
     except KilnError as error:
-        told = Failure(str(error))
+        told = Failure(error.located() if isinstance(error, InputError) else str(error))
     raise told
 
 

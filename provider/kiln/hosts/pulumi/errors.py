@@ -75,7 +75,8 @@ def failure(error: BaseException, homepage: str, inputs: Mapping[str, Any] | Non
             return _missing(error)
         case errors.KilnError():
             code = next(code for kind, code in _CODES if isinstance(error, kind))
-            return Failure(code, _paragraph(str(error)))
+            text = error.located() if isinstance(error, errors.InputError) else str(error)
+            return Failure(code, _paragraph(text))
         case _:
             return Failure(grpc.StatusCode.INTERNAL, _defect(error, homepage))
 

@@ -23,6 +23,6 @@ def check_failures(
     failures = []
     for one in error.errors if isinstance(error, InputErrors) else (error,):
         hide = one.path in secrets
-        reason = f"{one.path}: {one}" if hide else str(one)
+        reason = one.located() if hide else str(one)
         failures.append(provider_pb2.CheckFailure(property="" if hide else one.path, reason=reason))
     return provider_pb2.CheckResponse(failures=failures)
