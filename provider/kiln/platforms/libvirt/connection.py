@@ -41,6 +41,16 @@ class Opened:
         self.workers = workers
         self.pools: dict[str, Any] = {}
         self.dead = threading.Event()
+        self._known: dict[str, Any] = {}
+        self._reading = threading.Lock()
+
+    def once(self, what: str, read: Callable[[], T]) -> T:
+        """What ``read`` returns, read once as long as the connection lives; for what only a new daemon would change."""
+        with self._reading:
+            if what not in self._known:
+                self._known[what] = read()
+            found: T = self._known[what]
+            return found
 
     def close(self) -> None:
         """Close in the background; a hung daemon must not hold up whoever lets go of it."""

@@ -23,7 +23,7 @@ _ABORT_SECONDS = 5.0
 
 
 def upload(ctx: Context, link: Link, ref: VolumeRef, chunks: Iterator[Chunk]) -> None:
-    """Write ``chunks`` from offset 0, holes as holes. Each piece has its own deadline, the whole has that of ``ctx``."""
+    """Write ``chunks`` from offset 0, holes as holes. Each piece has its own deadline, the whole that of ``ctx``."""
     doing = f"upload to volume '{ref}'"
 
     def begin(opened: Opened) -> Any:

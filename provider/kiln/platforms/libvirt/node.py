@@ -1,0 +1,65 @@
+"""One libvirt node. Fits ``ports.Node``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from kiln.framework.context import Context
+from kiln.platforms.libvirt import accelerator, facts, prerequisites
+from kiln.platforms.libvirt.connection import Link
+from kiln.platforms.libvirt.domains import LibvirtDomains
+from kiln.platforms.libvirt.networks import LibvirtNetworks
+from kiln.platforms.libvirt.uris import is_session
+from kiln.platforms.libvirt.volumes import LibvirtVolumes
+from kiln.ports.nodes import Accelerator, NodeFacts, Prerequisite
+
+
+class LibvirtNode:
+    """A node and what is on it. ``bulk`` is a second connection, for long transfers."""
+
+    def __init__(self, link: Link, bulk: Link) -> None:
+        self._link = link
+        self.domains = LibvirtDomains(link)
+        self.volumes = LibvirtVolumes(link, bulk)
+        self.networks = LibvirtNetworks(link)
+
+    @property
+    def uri(self) -> str:
+        """The libvirt URI it was reached by."""
+        return self._link.uri
+
+    @property
+    def session(self) -> bool:
+        """True for an unprivileged daemon."""
+        return is_session(self.uri)
+
+    def identity(self, ctx: Context) -> str:
+        """``<driver>:<host uuid>``."""
+        return self.facts(ctx).identity
+
+    def facts(self, ctx: Context) -> NodeFacts:
+        """What the node is, read once per connection."""
+        return self._link.run(
+            ctx,
+            "read what the node is",
+            lambda opened: opened.once("facts", lambda: facts.node_facts(self.uri, opened)),
+        )
+
+    def accelerator(self, ctx: Context, wanted: Literal["auto", "kvm", "tcg"]) -> Accelerator:
+        """The accelerator guests will get."""
+        return self._accelerator(ctx, wanted, afresh=False)
+
+    def prerequisites(self, ctx: Context, pool: str, network: str | None) -> Sequence[Prerequisite]:
+        """Everything a node needs, checked now; also what is remembered is tried again."""
+        return prerequisites.check(
+            ctx, self._link, self, lambda: self._accelerator(ctx, "auto", afresh=True), pool=pool, network=network
+        )
+
+    def _accelerator(self, ctx: Context, wanted: Literal["auto", "kvm", "tcg"], *, afresh: bool) -> Accelerator:
+        host = self._link.run(
+            ctx,
+            "read the node's capabilities",
+            lambda opened: opened.once("capabilities", lambda: facts.capabilities(opened)),
+        )
+        return accelerator.choose(ctx, self._link, self.identity(ctx), host, wanted, afresh=afresh)
