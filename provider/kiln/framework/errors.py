@@ -71,12 +71,16 @@ class InputError(KilnError):
         super().__init__(what, cause=cause, action=action)
         self.path = path
 
+    def located(self) -> str:
+        """The error with its property path in front, for where the path is not shown beside it."""
+        return f"{self.path}: {self}"
+
 
 class InputErrors(KilnError):
     """All input errors found in one check."""
 
     def __init__(self, errors: Sequence[InputError]) -> None:
-        super().__init__("; ".join(f"{error.path}: {error}" for error in errors))
+        super().__init__("; ".join(error.located() for error in errors))
         self.errors = tuple(errors)
 
 

@@ -86,6 +86,7 @@ def diff(ctx: Context, resource: AnyResource, id: str, state: Data, olds: Data, 
         parse_old(resource.Inputs, reveal(olds)),
         parse(resource.Inputs, reveal(news)),
     )
+    plan = plan.concealing({path for data in (state, olds, news) for path in secret_paths(data)})
     name = news.get("name") or id
     for change in plan.changes:
         if change.impact is not Impact.LIVE:

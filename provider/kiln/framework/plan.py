@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from kiln.framework.model import Impact, ImpactRule, Model, alias_of, facts_of, plain
+from kiln.framework.model import Impact, ImpactRule, Model, alias_of, facts_of, plain, walk_secret_fields
 from kiln.framework.values import UNKNOWN, Path, render_path
 
 Kind = Literal["add", "delete", "update"]
@@ -42,6 +42,14 @@ class Plan:
     changes: tuple[Change, ...] = ()
     delete_first: bool = False
 
+    def concealing(self, secrets: Collection[Path]) -> Plan:
+        """The plan with every change at, above or below one of these paths marked as secret."""
+        changes = [
+            replace(change, secret=True) if any(_overlap(change.path, path) for path in secrets) else change
+            for change in self.changes
+        ]
+        return replace(self, changes=tuple(changes))
+
     @property
     def empty(self) -> bool:
         """Whether nothing changes."""
@@ -60,6 +68,11 @@ class Plan:
     def touches(self, *fields: str) -> bool:
         """Whether any of the named fields (Python names) changes."""
         return any(change.field in fields for change in self.changes)
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    shared = min(len(one), len(other))
+    return one[:shared] == other[:shared]
 
 
 def compare(old: Model, new: Model) -> tuple[Change, ...]:
@@ -103,7 +116,14 @@ def _leaves(old: Any, new: Any, path: Path, secret: bool) -> Iterator[tuple[Path
             if old.get(key) != new.get(key):
                 yield (*path, key), old.get(key), new.get(key), secret
     else:
-        yield path, plain(old), plain(new), secret
+        yield path, plain(old), plain(new), secret or _holds_secret(old) or _holds_secret(new)
+
+
+def _holds_secret(value: Any) -> bool:
+    """Whether a field inside the value is declared secret."""
+    if isinstance(value, Model):
+        return any(True for _ in walk_secret_fields(type(value), value.wire()))
+    return isinstance(value, list) and any(_holds_secret(item) for item in value)
 
 
 def _kind(old: Any, new: Any) -> Kind:

@@ -21,7 +21,7 @@ from pulumi.dynamic import (
 
 from kiln.framework import operations
 from kiln.framework.context import Context
-from kiln.framework.errors import InputErrors, KilnError
+from kiln.framework.errors import InputError, InputErrors, KilnError
 from kiln.framework.model import alias_of, facts_of, parse
 from kiln.framework.operations import Outcome, Partial
 from kiln.framework.plan import Plan
