@@ -36,6 +36,8 @@ CLEAN = (
 )
 """What a guest must make for itself, or does not need, and mmdebstrap leaves."""
 SERVICES = ("systemd-networkd.service", "systemd-resolved.service")
+TIMERS = ("apt-daily.timer", "apt-daily-upgrade.timer")
+"""Off, because a guest that fetches package lists is busy with them while its owner first looks at it."""
 
 
 def root_files() -> list[Path]:
@@ -65,6 +67,7 @@ def build(archive: Path, system: Distribution, progress: Progress) -> None:
             # Before the kernel's package is set up and its initial RAM disk is made.
             f"--essential-hook=copy-in {ROOT}/etc /",
             *(f'--customize-hook=chroot "$1" systemctl enable {service}' for service in SERVICES),
+            *(f'--customize-hook=chroot "$1" systemctl disable {timer}' for timer in TIMERS),
             '--customize-hook=: > "$1/etc/machine-id"',
             *(f'--customize-hook=rm -f "$1"/{pattern}' for pattern in CLEAN),
             system.codename,
