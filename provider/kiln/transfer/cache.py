@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kiln.transfer.content import file_version
 from kiln.transfer.digest import Kind, digest_open_file
 from kiln.transfer.extents import Check, unchecked
 
@@ -30,11 +31,6 @@ def cache_directory() -> Path:
     return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "kiln"
 
 
-def file_version(status: os.stat_result) -> str:
-    """What changes when a file's content does: device, inode, size, mtime and ctime."""
-    return f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
-
-
 @dataclass(frozen=True)
 class DigestCache:
     """Digests by path, each valid for one version of the file.
@@ -51,7 +47,7 @@ class DigestCache:
 
     def get(self, file: Path, key: str, compute: Callable[[int], str]) -> str:
         """What ``compute`` said of the open file, under ``key``, while the file does not change. Raises OSError."""
-        fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             status = os.fstat(fd)
             path = os.path.realpath(file)

@@ -6,6 +6,7 @@ content, as the formats' own tools have it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -42,10 +43,10 @@ class Decompressor(Protocol):
 
 @dataclass(frozen=True)
 class Compression:
-    """A compression format: its name, its magic bytes and how to expand one member."""
+    """A compression format: its name, how a file of it begins and how to expand one member."""
 
     name: str
-    magic: bytes
+    begins: re.Pattern[bytes]
     open: Callable[[], Decompressor]
 
 
@@ -98,17 +99,19 @@ def _zstd() -> Decompressor:
 
 
 COMPRESSIONS = (
-    Compression("gzip", b"\x1f\x8b\x08", _Gzip),
-    Compression("xz", b"\xfd7zXZ\0", _xz),
-    Compression("bzip2", b"BZh", _bzip2),
-    Compression("zstd", b"\x28\xb5\x2f\xfd", _zstd),
+    Compression("gzip", re.compile(rb"\x1f\x8b\x08"), _Gzip),
+    Compression("xz", re.compile(rb"\xfd7zXZ\0"), _xz),
+    # "BZh" alone is too common a beginning: the first block, or the end of an empty file, must follow.
+    Compression("bzip2", re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)"), _bzip2),
+    # The second form is a skippable frame, which parallel zstd tools begin with.
+    Compression("zstd", re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"), _zstd),
 )
-LONGEST_MAGIC = max(len(compression.magic) for compression in COMPRESSIONS)
+LONGEST_MAGIC = 10
 
 
 def compression_of(head: bytes) -> Compression | None:
     """The compression that a file beginning with ``head`` has, None for none."""
-    return next((each for each in COMPRESSIONS if head.startswith(each.magic)), None)
+    return next((each for each in COMPRESSIONS if each.begins.match(head)), None)
 
 
 class Expander:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,13 +16,15 @@ class Content:
     """The content of an inspected file. All sizes are bytes.
 
     ``virtual_size`` is what a guest sees, ``size`` the length of the file, ``allocated`` what its data takes on the
-    file system it was inspected on.
+    file system it was inspected on. ``version`` tells whether the file is still the one that was inspected (see
+    ``file_version``), empty when nobody looked.
     """
 
     format: Format
     virtual_size: int
     size: int
     allocated: int
+    version: str = ""
 
     @property
     def kind(self) -> Literal["disk", "iso"]:
@@ -36,6 +39,11 @@ class Flaw(Exception):
         super().__init__(what)
         self.what = what
         self.action = action
+
+
+def file_version(status: os.stat_result) -> str:
+    """What changes when a file's content does: device, inode, size, mtime and ctime."""
+    return f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
 def human(count: int) -> str:

@@ -17,7 +17,7 @@ from kiln.framework.errors import InputError
 from kiln.ports.volumes import Format
 from kiln.transfer import foreign, iso, qcow2
 from kiln.transfer.compression import compression_of
-from kiln.transfer.content import SECTOR, Content, Flaw
+from kiln.transfer.content import SECTOR, Content, Flaw, file_version
 
 if TYPE_CHECKING:
     from oslo_utils.imageutils.format_inspector import FileInspector
@@ -74,7 +74,7 @@ def _inspect(fd: int, stated: Format | None) -> Content:
         padded = -(-status.st_size // SECTOR) * SECTOR
         what = f"has {status.st_size} bytes, which is not whole sectors of {SECTOR}: it was cut, or is not a disk"
         raise Flaw(what, f"fetch it again, or pad it when it is complete: truncate -s {padded} FILE")
-    return Content(found, virtual_size, status.st_size, status.st_blocks * 512)
+    return Content(found, virtual_size, status.st_size, status.st_blocks * 512, file_version(status))
 
 
 def _recognise(fd: int, size: int, stated: Format | None) -> Format:

@@ -18,7 +18,7 @@ from typing import Final
 
 from kiln.framework.context import Context
 from kiln.framework.errors import Refused
-from kiln.transfer.cache import file_version
+from kiln.transfer.content import file_version
 from kiln.transfer.digest import BUFFER, Kind, digest_open_file
 from kiln.transfer.extents import Run, read_run, runs
 from kiln.transfer.progress import Progress

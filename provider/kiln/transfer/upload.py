@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kiln.framework.context import Context
-from kiln.framework.errors import Bug, KilnError
+from kiln.framework.errors import Bug, KilnError, Refused
 from kiln.ports.marks import Mark
 from kiln.ports.volumes import Format, Volume, VolumeRef, Volumes
 from kiln.transfer import sparse
 from kiln.transfer.cache import DigestCache, cache_directory
-from kiln.transfer.content import Content
+from kiln.transfer.content import Content, file_version
 from kiln.transfer.convert import convert
 from kiln.transfer.digest import kind_for
 from kiln.transfer.extents import BLOCK, Run, runs
@@ -113,6 +113,7 @@ def _into_directory(
     doing = f"copying {source.name}"
     try:
         with told_when_full(place, content.allocated, directory), _told(doing), _opened(source.path) as fd:
+            _require_inspected(os.fstat(fd), content, doing)
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             with _opened(temporary, flags) as target:
                 digest = sparse.copy(
@@ -145,6 +146,7 @@ def _through_node(ctx: Context, volumes: Volumes, ref: VolumeRef, source: Local,
     place, doing = f"pool '{ref.pool}'", f"uploading {source.name}"
     pool = volumes.pool(ctx, ref.pool)
     with told_when_full(place, content.allocated), _told(doing), _opened(source.path) as fd:
+        _require_inspected(os.fstat(fd), content, doing)
         _room(fd, content.allocated, place, pool.available if pool.capacity else None)
         volumes.create(ctx, ref, format=content.format, virtual_size=content.virtual_size)
         try:
@@ -190,6 +192,12 @@ def _room(fd: int, allocated: int, place: str, there: int | None) -> None:
     require_space(place, sum(run.length for run in runs(fd, os.fstat(fd).st_size)), there)
 
 
+def _require_inspected(status: os.stat_result, content: Content, doing: str) -> None:
+    """Refuse a file that is not the one that was inspected any more, and might be anything now."""
+    if content.version and content.version != file_version(status):
+        raise Refused(f"{doing} was stopped: the file changed since it was inspected", action="run again")
+
+
 def _require_size(found: int, expected: int, doing: str) -> None:
     if found != expected:
         raise KilnError(
@@ -210,7 +218,9 @@ def _converted(ctx: Context, source: Local, content: Content, format: Format) ->
     with contextlib.ExitStack() as stack:
         with told_when_full(f"the directory {scratch}", content.allocated, scratch):
             fd, file = stack.enter_context(temporary_file(scratch))
-            convert(ctx, source.path, file, (content.format, format), f"converting {source.name} to {format}")
+            doing = f"converting {source.name} to {format}"
+            convert(ctx, source.path, file, (content.format, format), doing)
+            _require_inspected(os.stat(source.path), content, doing)
         status = os.fstat(fd)
         became = Content(format, content.virtual_size, status.st_size, status.st_blocks * 512)
         yield Local(file, source.name, is_temporary=True), became

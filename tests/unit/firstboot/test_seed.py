@@ -205,7 +205,7 @@ def test_an_own_mime_message_is_kept_with_all_its_parts() -> None:
     own = (
         'Content-Type: multipart/mixed; boundary="theirs"\nMIME-Version: 1.0\n\n--theirs\n'
         "Content-Type: text/x-shellscript\n\n#!/bin/sh\ntrue\n--theirs\nContent-Type: text/cloud-config\n"
-        "Merge-Type: list(append)\n\n#cloud-config\npackages: [a]\n--theirs--\n"
+        "Merge-Type: dict(replace)+list(append)\n\n#cloud-config\npackages: [a]\n--theirs--\n"
     )
     data = seed.files(told(user_data=own))["user-data"]
     assert own.encode() in data

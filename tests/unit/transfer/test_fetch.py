@@ -132,6 +132,17 @@ def test_members_after_each_other_are_one_content(name: str, file: Path) -> None
     assert read(str(file)) == DISK
 
 
+def test_a_zstd_file_may_begin_with_a_skippable_frame(file: Path) -> None:
+    file.write_bytes(b"\x50\x2a\x4d\x18\x04\0\0\0pzst" + zstd.compress(DISK))
+    assert read(str(file)) == DISK
+
+
+def test_a_disk_that_begins_like_bzip2_and_is_not_stays_as_it_is(file: Path) -> None:
+    file.write_bytes(b"BZh9 is how this boot sector begins".ljust(512, b"\0"))
+    with fetched(Context(), str(file)) as local:
+        assert local.path == file
+
+
 def test_padding_after_the_last_member_is_ignored(file: Path) -> None:
     file.write_bytes(gzip.compress(DISK) + bytes(1000))
     assert read(str(file)) == DISK

@@ -154,6 +154,19 @@ def test_a_source_that_changes_meanwhile_is_refused(
     assert not list(directory.iterdir())
 
 
+@pytest.mark.parametrize("remote", [True, False])
+def test_a_file_that_was_replaced_after_its_inspection_is_refused(remote: bool, directory: Path, raw: Path) -> None:
+    content = inspect(raw)
+    hostile = raw.with_name("hostile")
+    hostile.write_bytes(Qcow2(backing=b"/etc/shadow").build().ljust(SIZE, b"\0"))
+    hostile.replace(raw)
+    volumes = FakeVolumes(None if remote else directory)
+    with pytest.raises(Refused, match="changed since it was inspected"):
+        upload(Context(), volumes.port, REF, Local(raw, "disk"), content, MARK)
+    assert not volumes.made
+    assert not list(directory.iterdir())
+
+
 def test_a_temporary_file_that_is_a_link_is_not_followed(directory: Path, raw: Path, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
