@@ -96,6 +96,6 @@ class KilnProvider(Provider):
 
 def nodes(*, allow_insecure_transport: bool = False) -> Nodes:
     """The nodes this process can reach. libvirt is loaded only when one is."""
-    from kiln.platforms.libvirt.connection import Connections
+    from kiln.platforms.libvirt.nodes import Connections
 
     return Connections(allow_insecure_transport=allow_insecure_transport)
