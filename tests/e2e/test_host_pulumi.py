@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,11 +16,8 @@ SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"
 
 
 @pytest.fixture
-def toys(tmp_path: Path) -> Iterator[ToyStack]:
-    stack = ToyStack(tmp_path)
-    yield stack
-    stack.destroy()
-    assert stack.things() == {}
+def toys(tmp_path: Path) -> ToyStack:
+    return ToyStack(tmp_path)
 
 
 def test_create_update_replace_and_refresh_converge(toys: ToyStack) -> None:
@@ -37,6 +33,8 @@ def test_create_update_replace_and_refresh_converge(toys: ToyStack) -> None:
     assert toys.things()["id-one"]["size"] == "2GiB"
     assert toys.refresh().changes == {}
     assert toys.preview(count=4, size="2GiB").changes == {}
+    toys.destroy()
+    assert toys.things() == {}
 
 
 def test_a_partial_create_keeps_its_id_and_is_repaired(toys: ToyStack) -> None:
@@ -132,20 +130,14 @@ def test_an_import_and_a_get_find_what_is_there(toys: ToyStack) -> None:
 )
 def test_a_projects_naming_is_honoured(tmp_path: Path, settings: dict[str, str], name: str) -> None:
     stack = ToyStack(tmp_path, {"pulumi:autonaming": settings} if settings else None)
-    try:
-        stack.up()
-        assert list(stack.things()) == [f"id-{name}"]
-        assert stack.preview().changes == {}
-    finally:
-        stack.destroy()
+    stack.up()
+    assert list(stack.things()) == [f"id-{name}"]
+    assert stack.preview().changes == {}
 
 
 def test_naming_can_be_disabled(tmp_path: Path) -> None:
     stack = ToyStack(tmp_path, {"pulumi:autonaming": {"mode": "disabled"}})
-    try:
-        assert "automatic naming is disabled" in stack.up_fails()
-    finally:
-        stack.destroy()
+    assert "automatic naming is disabled" in stack.up_fails()
 
 
 def test_a_renamed_resource_with_an_alias_keeps_its_object(toys: ToyStack) -> None:
@@ -172,6 +164,5 @@ def test_a_plugin_started_by_hand_can_be_attached(tmp_path: Path) -> None:
         assert stack.preview().changes == {}
         assert process.poll() is None
     finally:
-        stack.destroy()
         process.terminate()
         process.communicate()

@@ -60,8 +60,8 @@ def _python(schema: Schema, type: Type, value: Any) -> Any:
         case "map" if isinstance(value, Mapping):
             return {key: _python(schema, type.items[0], item) for key, item in value.items()}
         case "object" if isinstance(value, Mapping):
-            types = {one.name: one.type for one in schema.objects[type.model].properties}
-            return Record({snake(key): _python(schema, types[key], value[key]) for key in value if key in types})
+            properties = schema.objects[type.model].properties
+            return Record({snake(one.name): _python(schema, one.type, value.get(one.name)) for one in properties})
         case _:
             return value
 
