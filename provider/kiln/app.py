@@ -22,6 +22,7 @@ from kiln.resources.server import Server
 from kiln.resources.site import DEFAULT_POOL, Site
 
 SYSTEM_URI = "qemu:///system"
+KINDS = (Node, Image, Disk, Server)
 
 
 class ProviderConfig(Model):
@@ -58,7 +59,7 @@ class KilnProvider(Provider):
     description: ClassVar[str] = "Virtual machines on hosts that you run yourself, through libvirt."
     homepage: ClassVar[str] = "https://github.com/kiln-iac/kiln"
     Config = ProviderConfig
-    kinds: ClassVar[tuple[type[AnyResource], ...]] = (Node, Image, Disk, Server)
+    kinds: ClassVar[tuple[type[AnyResource], ...]] = KINDS
 
     def __init__(self) -> None:
         self._nodes: Nodes | None = None
@@ -77,9 +78,16 @@ class KilnProvider(Provider):
     def configure(self, config: Any) -> None:
         """Make the resources; called once per run."""
         checked = self.check_config(Context(), config, None)
+        self.close()
         self._nodes = nodes(allow_insecure_transport=checked.allow_insecure_transport)
-        site = Site(self._nodes, checked.uri, checked.storage_pool, checked.image_store)
-        self._resources = {kind.name: kind(site) for kind in (Node, Image, Disk, Server)}
+        site = Site(
+            self._nodes,
+            checked.uri,
+            uri_stated=config.uri is not None,
+            storage_pool=checked.storage_pool,
+            image_store=checked.image_store,
+        )
+        self._resources = {kind.name: kind(site) for kind in KINDS}
 
     @property
     def resources(self) -> Mapping[str, AnyResource]:

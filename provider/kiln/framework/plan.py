@@ -88,7 +88,7 @@ def compare(old: Model, new: Model) -> tuple[Change, ...]:
         impact = weigh(facts.impact, before, after)
         path = (alias_of(type(new), name),)
         for at, one_old, one_new, secret in _leaves(before, after, path, facts.secret):
-            found.append(Change(at, _kind(one_old, one_new), impact, name, one_old, one_new, secret=secret))
+            found.append(Change(at, kind_of(one_old, one_new), impact, name, one_old, one_new, secret=secret))
     return tuple(found)
 
 
@@ -126,7 +126,8 @@ def _holds_secret(value: Any) -> bool:
     return isinstance(value, list) and any(_holds_secret(item) for item in value)
 
 
-def _kind(old: Any, new: Any) -> Kind:
+def kind_of(old: Any, new: Any) -> Kind:
+    """Whether a value is added, deleted or changed."""
     if old is None:
         return "add"
     return "delete" if new is None else "update"

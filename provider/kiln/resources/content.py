@@ -8,6 +8,8 @@ from typing import Literal
 
 from kiln.framework.context import Context
 from kiln.framework.errors import InputError
+from kiln.framework.model import Impact
+from kiln.framework.plan import Change, kind_of
 from kiln.framework.values import UNKNOWN, Asset
 from kiln.ports.marks import Mark
 from kiln.ports.volumes import Format, Volume, VolumeRef, Volumes
@@ -107,6 +109,20 @@ def source_digest(ctx: Context, site: Site, source: Source) -> str | None:
         return None
     raw = not is_compressed(file) and inspect(file).format == "raw"
     return DigestCache(cache_directory()).digest(file, "extents-sha256" if raw else "sha256", ctx.check)
+
+
+def source_change(
+    ctx: Context, site: Site, old: Source | None, new: Source | None, before: str | None
+) -> Change | None:
+    """The change of a source, None when its content is what it was, whatever its name is now."""
+    now = source_digest(ctx, site, new) if new is not None else None
+    if now is None or not before:
+        if old == new and new is not UNKNOWN:
+            return None
+        return Change(("source",), kind_of(old, new), Impact.REPLACE, "source", old, new)
+    if now == before:
+        return None
+    return Change(("source",), "update", Impact.REPLACE, "source", before, now, reason="the content changed")
 
 
 def store(ctx: Context, site: Site, volumes: Volumes, ref: VolumeRef, wanted: Wanted, mark: Mark) -> Stored:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator
 from kiln.framework.context import Context
 from kiln.framework.errors import InputError, NotFound
 from kiln.framework.model import Impact, Model, out, prop
-from kiln.framework.plan import Plan, compare
+from kiln.framework.plan import Change, Plan, compare
 from kiln.framework.resource import Created, Found, Resource
 from kiln.framework.steps import Step, run
 from kiln.framework.units import Size, multiple_of
@@ -27,11 +27,6 @@ from kiln.resources.site import Site
 DiskSize = Annotated[Size, AfterValidator(multiple_of(512, "a whole number of 512-byte sectors"))]
 
 
-def _size_impact(old: Any, new: Any) -> Impact:
-    """Growing is done in place; a size that is left out keeps what is there."""
-    return Impact.LIVE
-
-
 class DiskInputs(Model):
     """Inputs of Disk."""
 
@@ -44,7 +39,7 @@ class DiskInputs(Model):
     )
     size: DiskSize | None = prop(
         "Size of the disk that a guest sees. It can grow in place and never shrink.",
-        impact=_size_impact,
+        impact=Impact.LIVE,
         default_doc="the size of the image or source; required for a blank disk",
     )
     format: Literal["qcow2", "raw"] | None = prop(
@@ -62,8 +57,11 @@ class DiskInputs(Model):
 class DiskState(DiskInputs):
     """State of Disk."""
 
+    node_identity: str = out("Identity of the node, the same for all its URIs.")
     path: str = out("Path of the volume on the node.")
     virtual_size: Size = out("Size of the disk that a guest sees.", changes_with=("size",))
+    stored_format: str = out("Format the volume is stored in.")
+    source_digest: str | None = out("What a changed source is noticed by; absent for sources on other machines.")
     allocation: Size | None = out("What the volume took in its pool when Kiln last changed it.", changes_with=("size",))
     kind: Literal["disk", "iso"] = out("Whether a server attaches it as a hard disk or as a CD.")
     backing: str | None = out("Path of the file this disk is an overlay of.")
@@ -75,6 +73,7 @@ class _Made:
     volume: Volume | None = None
     kind: Literal["disk", "iso"] = "disk"
     method: str | None = None
+    source_digest: str | None = None
 
 
 class Disk(Resource[DiskInputs, DiskState]):
@@ -101,7 +100,7 @@ class Disk(Resource[DiskInputs, DiskState]):
 
     def check(self, ctx: Context, new: DiskInputs, old: DiskInputs | None) -> DiskInputs:
         """Resolve node and pool; refuse contradictions and shrinking."""
-        uri = new.node or self._site.uri
+        uri = self._site.uri_for(new.node, old.node if old else None)
         if new.image is not None and new.source is not None:
             raise InputError("source", "a disk has an 'image' or a 'source'", action="drop one of them")
         if new.image is None and new.source is None and new.size is None:
@@ -118,9 +117,14 @@ class Disk(Resource[DiskInputs, DiskState]):
         return new.model_copy(update={"node": uri, "pool": new.pool or self._site.pool_for(uri)})
 
     def diff(self, ctx: Context, id: str, state: DiskState, old: DiskInputs, new: DiskInputs) -> Plan:
-        """The changes; leaving a size out keeps what is there."""
-        changes = [c for c in compare(old, new) if not (c.field == "size" and c.new is None)]
-        return Plan(tuple(self._site.weigh_node(ctx, old.node, new.node, changes)), delete_first=True)
+        """The changes that matter: stating what is so already, or what only counts when a disk is made, is none."""
+        changes = [change for change in compare(old, new) if not _is_so(change, state)]
+        if any(change.field == "source" for change in changes) or state.kind == "iso":
+            # A disk only began with its source's content and is the guest's since; a CD is that content.
+            changes = [change for change in changes if change.field != "source"]
+            change = content.source_change(ctx, self._site, old.source, new.source, state.source_digest)
+            changes += [change] if change is not None else []
+        return Plan(tuple(self._site.weigh_node(ctx, state.node_identity, changes)), delete_first=True)
 
     def create(self, ctx: Context, inputs: DiskInputs) -> Created[DiskState]:
         """Claim the name, make the volume, mark it done; undone on failure."""
@@ -145,7 +149,7 @@ class Disk(Resource[DiskInputs, DiskState]):
                 Step("mark done", done),
             ],
         )
-        return Created(str(ref), _state(inputs, made))
+        return Created(str(ref), _state(inputs, made, node.identity(ctx)))
 
     def _filling(
         self, ctx: Context, node: Node, inputs: DiskInputs, ref: VolumeRef, made: _Made, mark: Mark
@@ -191,7 +195,7 @@ class Disk(Resource[DiskInputs, DiskState]):
     ) -> None:
         assert inputs.source is not None
         put = content.store(ctx, self._site, node.volumes, ref, content.Wanted(inputs.source, "source"), mark)
-        made.volume, made.kind = put.volume, put.kind
+        made.volume, made.kind, made.source_digest = put.volume, put.kind, put.source_digest
         if inputs.format is not None and put.kind == "disk" and put.format != inputs.format:
             raise InputError(
                 "format",
@@ -230,7 +234,7 @@ class Disk(Resource[DiskInputs, DiskState]):
             kept = {"path": volume.path, "virtual_size": size, "backing": volume.backing}
             return Found(natural, known, state.model_copy(update={**dict(known), **kept}))
         kind: Literal["disk", "iso"] = "iso" if cloning.holds_iso(ctx, node.volumes, volume) else "disk"
-        return Found(natural, known, _state(known, _Made(volume, kind)))
+        return Found(natural, known, _state(known, _Made(volume, kind), node.identity(ctx)))
 
     def update(self, ctx: Context, id: str, state: DiskState, old: DiskInputs, new: DiskInputs) -> DiskState:
         """Grow the disk, through the guest that uses it when one runs."""
@@ -260,14 +264,30 @@ class Disk(Resource[DiskInputs, DiskState]):
         release_volume(ctx, volumes, ref)
 
 
+def _is_so(change: Change, state: DiskState) -> bool:
+    """Whether a changed property only states what is so already; one that is left out keeps what is there."""
+    match change.field:
+        case "size":
+            return change.new is None
+        case "format":
+            return change.new in (None, state.stored_format)
+        case "clone":
+            method = (state.clone_method or "").partition(":")[0]
+            return state.image is None or change.new in ("auto", method)
+    return False
+
+
 def _shrinks(old: Any, new: Any) -> bool:
     return isinstance(old, Size) and isinstance(new, Size) and new.bytes < old.bytes and new is not UNKNOWN
 
 
-def _state(inputs: DiskInputs, made: _Made) -> DiskState:
+def _state(inputs: DiskInputs, made: _Made, identity: str) -> DiskState:
     assert made.volume is not None
     return DiskState(
         **dict(inputs),
+        node_identity=identity,
+        stored_format=made.volume.format,
+        source_digest=made.source_digest,
         path=made.volume.path,
         virtual_size=Size.of(made.volume.virtual_size),
         allocation=Size.of(made.volume.allocation),

@@ -8,14 +8,14 @@ from typing import ClassVar, Literal
 from kiln.framework.context import Context
 from kiln.framework.errors import InputError, NotFound
 from kiln.framework.model import Impact, Model, out, prop
-from kiln.framework.plan import Change, Plan, compare
+from kiln.framework.plan import Plan, compare
 from kiln.framework.resource import Created, Found, Resource
 from kiln.framework.steps import Step, run
 from kiln.framework.units import Size
 from kiln.framework.values import UNKNOWN, Asset
 from kiln.ports.marks import Mark
 from kiln.ports.nodes import Node
-from kiln.ports.volumes import Volume, VolumeRef
+from kiln.ports.volumes import Volume, VolumeRef, Volumes
 from kiln.resources import cloning, content
 from kiln.resources.names import Name, Text, split_import_id, volume_ref
 from kiln.resources.ownership import claim_volume, finished, new_mark, refuse_overlaid, release_volume
@@ -50,6 +50,7 @@ class ImageInputs(Model):
 class ImageState(ImageInputs):
     """State of Image."""
 
+    node_identity: str = out("Identity of the node, the same for all its URIs.")
     digest: str = out(
         "Digest of the content: `sha256:` of a qcow2 or ISO, `extents-sha256:` of a raw disk's data.",
         changes_with=("source",),
@@ -104,7 +105,7 @@ class Image(Resource[ImageInputs, ImageState]):
 
     def check(self, ctx: Context, new: ImageInputs, old: ImageInputs | None) -> ImageInputs:
         """Resolve node and pool; look at local content as far as that is cheap."""
-        uri = new.node or self._site.uri
+        uri = self._site.uri_for(new.node, old.node if old else None)
         for field, needs in (("initrd", new.initrd), ("cmdline", new.cmdline)):
             if needs is not None and new.kernel is None:
                 raise InputError(field, f"'{field}' needs a 'kernel'", action="set kernel, or drop it")
@@ -119,15 +120,10 @@ class Image(Resource[ImageInputs, ImageState]):
     def diff(self, ctx: Context, id: str, state: ImageState, old: ImageInputs, new: ImageInputs) -> Plan:
         """A source is the same when its content is, whatever its name; changed content replaces the image."""
         changes = [change for change in compare(old, new) if change.field != "source"]
-        now = content.source_digest(ctx, self._site, new.source)
         before = state.source_digest or state.digest
-        if now is None or not before:
-            if old.source != new.source:
-                changes.append(Change(("source",), "update", Impact.REPLACE, "source", old.source, new.source))
-        elif now != before:
-            reason = "the content changed"
-            changes.append(Change(("source",), "update", Impact.REPLACE, "source", before, now, reason=reason))
-        return Plan(tuple(self._site.weigh_node(ctx, old.node, new.node, changes)), delete_first=True)
+        change = content.source_change(ctx, self._site, old.source, new.source, before)
+        changes += [change] if change is not None else []
+        return Plan(tuple(self._site.weigh_node(ctx, state.node_identity, changes)), delete_first=True)
 
     def create(self, ctx: Context, inputs: ImageInputs) -> Created[ImageState]:
         """Fetch, inspect, verify, copy; nothing stays under the final name unless all of it succeeded."""
@@ -143,7 +139,7 @@ class Image(Resource[ImageInputs, ImageState]):
         stored = _Stored()
         run(ctx, self._steps(node, inputs, stored))
         assert stored.volume is not None
-        return Created(str(stored.volume.ref), _state(inputs, stored))
+        return Created(str(stored.volume.ref), _state(inputs, stored, node.identity(ctx)))
 
     def _steps(self, node: Node, inputs: ImageInputs, stored: _Stored) -> list[Step]:
         mark_at_start: list[Mark] = []
@@ -206,7 +202,7 @@ class Image(Resource[ImageInputs, ImageState]):
         for part in ("kernel", "initrd"):
             if mark is not None and part in mark.info:
                 setattr(seen, part, node.volumes.get(ctx, VolumeRef(ref.pool, mark.info[part])))
-        return Found(natural, known, _state(known, seen))
+        return Found(natural, known, _state(known, seen, node.identity(ctx)))
 
     def update(self, ctx: Context, id: str, state: ImageState, old: ImageInputs, new: ImageInputs) -> ImageState:
         """Only what is said about an image can change; its content cannot."""
@@ -216,9 +212,16 @@ class Image(Resource[ImageInputs, ImageState]):
         """Delete the image and its kernel; refused while a disk on the node is an overlay of it."""
         volumes, ref = self._site.node(ctx, state.node).volumes, volume_ref(id, "id")
         refuse_overlaid(ctx, volumes, ref, "image")
+        release_image(ctx, volumes, ref)
+
+
+def release_image(ctx: Context, volumes: Volumes, ref: VolumeRef) -> None:
+    """Delete an image with the kernel and initial RAM disk that the same operation stored beside it."""
+    mark = volumes.read_mark(ctx, ref)
+    if mark is not None:
         for kind in ("initrd", "kernel"):
-            release_volume(ctx, volumes, companion(ref, kind))
-        release_volume(ctx, volumes, ref)
+            release_volume(ctx, volumes, companion(ref, kind), mark)
+    release_volume(ctx, volumes, ref)
 
 
 def companion(ref: VolumeRef, kind: str) -> VolumeRef:
@@ -235,10 +238,11 @@ def boot_info(inputs: ImageInputs) -> dict[str, str]:
     return info | ({"cmdline": inputs.cmdline} if inputs.cmdline is not None else {})
 
 
-def _state(inputs: ImageInputs, stored: _Stored) -> ImageState:
+def _state(inputs: ImageInputs, stored: _Stored, identity: str) -> ImageState:
     assert stored.volume is not None
     return ImageState(
         **dict(inputs),
+        node_identity=identity,
         digest=stored.digest,
         source_digest=stored.source_digest,
         virtual_size=Size.of(stored.volume.virtual_size),

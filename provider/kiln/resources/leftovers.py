@@ -13,7 +13,7 @@ from kiln.ports.domains import Domain
 from kiln.ports.marks import Mark
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import VolumeRef
-from kiln.resources.image import companion
+from kiln.resources.image import release_image
 from kiln.resources.ownership import held, refuse_overlaid, release_volume
 from kiln.resources.server import waiting
 from kiln.resources.server.layout import SEED_TARGET
@@ -133,11 +133,7 @@ def _path(ctx: Context, node: Node, ref: VolumeRef) -> str | None:
 
 def _remove_volume(node: Node, ref: VolumeRef, ctx: Context) -> None:
     refuse_overlaid(ctx, node.volumes, ref, "volume")
-    mark = node.volumes.read_mark(ctx, ref)
-    if mark is not None and mark.role == "image":
-        for kind in ("kernel", "initrd"):
-            release_volume(ctx, node.volumes, companion(ref, kind))
-    release_volume(ctx, node.volumes, ref)
+    release_image(ctx, node.volumes, ref)
 
 
 def _remove_guest(node: Node, domain: Domain, ctx: Context) -> None:

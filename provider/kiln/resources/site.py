@@ -36,6 +36,7 @@ class Site:
 
     nodes: Nodes
     uri: str
+    uri_stated: bool = True
     storage_pool: str = DEFAULT_POOL
     image_store: str | None = None
     _defaults: dict[str, NodeDefaults] = field(default_factory=dict)
@@ -61,16 +62,26 @@ class Site:
         """The connected node at ``uri``."""
         return self.nodes.get(ctx, uri)
 
-    def weigh_node(self, ctx: Context, old: str, new: str, changes: Iterable[Change]) -> Iterator[Change]:
-        """The changes, with a changed ``node`` that leads to the same machine weighed as live."""
+    def uri_for(self, stated: str | None, old: str | None) -> str:
+        """The node of a resource: what it states; else what it had, where the provider's URI is only a guess from the
+        environment; else the provider's."""
+        if stated is not None:
+            return stated
+        return old if old is not None and not self.uri_stated else self.uri
+
+    def weigh_node(self, ctx: Context, identity: str | None, changes: Iterable[Change]) -> Iterator[Change]:
+        """The changes, with a ``node`` that leads to the machine of this identity weighed as live.
+
+        Only the new URI is asked: the old one may have changed because it answers no more.
+        """
         for change in changes:
-            if change.field == "node" and UNKNOWN not in (old, new) and self._same(ctx, old, new):
+            if change.field == "node" and change.new is not UNKNOWN and identity == self._identity(ctx, change.new):
                 yield replace(change, impact=Impact.LIVE, reason="the same machine")
             else:
                 yield change
 
-    def _same(self, ctx: Context, old: str, new: str) -> bool:
-        return self.node(ctx, old).identity(ctx) == self.node(ctx, new).identity(ctx)
+    def _identity(self, ctx: Context, uri: str) -> str:
+        return self.node(ctx, uri).identity(ctx)
 
     def ensure_pool(self, ctx: Context, uri: str, pool: str) -> None:
         """Make the pool of a resource on first need: only the pools that defaults name are ever made."""

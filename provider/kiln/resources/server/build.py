@@ -65,4 +65,4 @@ def ground_of(ctx: Context, site: Site, node: Node, uri: str) -> Ground:
     defaults = site.defaults(uri)
     accelerator = node.accelerator(ctx, defaults.accelerator)
     network = None if node.session else defaults.network or "default"
-    return Ground(node.facts(ctx).arch, accelerator.name, network, node.session)
+    return Ground(node.identity(ctx), node.facts(ctx).arch, accelerator.name, network, node.session)

@@ -35,8 +35,9 @@ class Storage:
 
 @dataclass(frozen=True)
 class Ground:
-    """What the node decides: architecture, accelerator, its default network and whether it is a session node."""
+    """What the node decides: who it is, architecture, accelerator, default network, whether it is a session node."""
 
+    identity: str
     arch: str
     accelerator: Literal["kvm", "tcg"]
     network: str | None

@@ -175,6 +175,7 @@ class ServerInputs(Model):
 class ServerState(ServerInputs):
     """State of Server."""
 
+    node_identity: str = out("Identity of the node, the same for all its URIs.")
     uuid: str = out("The guest's UUID, which is also the server's id.")
     addresses: list[str] = out("IP addresses of the guest, when known.", changes_with=("networks", "power_state"))
     initial_password: str | None = out("The first-boot password of the user.", secret=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kiln.framework.context import Context
 from kiln.framework.errors import KilnError, NotFound
@@ -26,58 +26,60 @@ class Known:
     state: ServerState | None = None
 
 
+@dataclass(frozen=True)
+class _Rest:
+    """What a state holds that neither the inputs nor the domain tell."""
+
+    identity: str
+    addresses: list[str]
+    password: str | None = field(repr=False)
+    vnc_password: str | None = field(repr=False)
+    seed_pending: bool
+
+
 def state(node: Node, work: Work) -> ServerState:
     """The state after an operation, from what its steps saw."""
     assert work.domain is not None
-    return _state(
-        node, work.inputs, work.domain, work.addresses, work.password, work.vnc_password, work.seed is not None
-    )
+    assert work.ground is not None
+    seed_pending = work.seed is not None
+    rest = _Rest(work.ground.identity, work.addresses, work.password, work.vnc_password, seed_pending)
+    return _state(node, work.inputs, work.domain, rest)
 
 
 def found(ctx: Context, node: Node, domain: Domain, known: Known) -> Found[ServerInputs, ServerState]:
     """The guest as it is now, in the shape a program would state it."""
     inputs = _inputs(ctx, node, domain, known)
     before = known.state
-    vnc_password = before.console.vnc_password if before is not None and before.console else None
-    current = _state(
-        node,
-        inputs,
-        domain,
-        list((before.addresses if before is not None else None) or _addresses(ctx, node, domain)),
+    rest = _Rest(
+        node.identity(ctx),
+        _addresses(ctx, node, domain, before),
         before.initial_password if before is not None else None,
-        vnc_password,
+        before.console.vnc_password if before is not None and before.console else None,
         _seed_attached(inputs, domain),
     )
-    return Found(domain.uuid, inputs, current)
+    return Found(domain.uuid, inputs, _state(node, inputs, domain, rest))
 
 
-def _state(
-    node: Node,
-    inputs: ServerInputs,
-    domain: Domain,
-    addresses: list[str],
-    password: str | None,
-    vnc_password: str | None,
-    seed_pending: bool,
-) -> ServerState:
+def _state(node: Node, inputs: ServerInputs, domain: Domain, rest: _Rest) -> ServerState:
     graphical = domain.graphics == "vnc"
     ordered = sorted((d for d in domain.disks if d.boot_order is not None), key=lambda d: d.boot_order or 0)
     return ServerState(
         **dict(inputs),
+        node_identity=rest.identity,
         uuid=domain.uuid,
-        addresses=addresses,
-        initial_password=password,
+        addresses=rest.addresses,
+        initial_password=rest.password,
         console=Console(
             command=f"virsh -c '{node.uri}' console {domain.name}",
             log_path=domain.console_log,
             graphical=graphical,
             vnc_port=domain.vnc_port if graphical else None,
-            vnc_password=vnc_password if graphical else None,
+            vnc_password=rest.vnc_password if graphical else None,
         ),
         boot_order=[disk.target for disk in ordered],
         accelerator=domain.accelerator,
         state=domain.state,
-        seed_pending=seed_pending,
+        seed_pending=rest.seed_pending,
     )
 
 
@@ -85,14 +87,16 @@ def _seed_attached(inputs: ServerInputs, domain: Domain) -> bool:
     return any((disk.path or "").endswith("/" + storage.seed_ref(inputs).name) for disk in domain.disks)
 
 
-def _addresses(ctx: Context, node: Node, domain: Domain) -> list[str]:
+def _addresses(ctx: Context, node: Node, domain: Domain, before: ServerState | None) -> list[str]:
+    """The addresses seen now; a running guest whose lease is not to be seen just now keeps those it had."""
     if domain.state != "running":
         return []
     try:
-        return [found.address for found in node.domains.addresses(ctx, domain.uuid)]
+        seen = [found.address for found in node.domains.addresses(ctx, domain.uuid)]
     except KilnError as error:
         ctx.log.debug(f"addresses of '{domain.name}' are not known: {error}")
-        return []
+        seen = []
+    return seen or list((before.addresses if before is not None else None) or [])
 
 
 def _inputs(ctx: Context, node: Node, domain: Domain, known: Known) -> ServerInputs:

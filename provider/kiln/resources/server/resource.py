@@ -21,6 +21,7 @@ from kiln.resources.ownership import finished, new_mark, refuse_overlaid, releas
 from kiln.resources.server import life, observe, storage
 from kiln.resources.server.build import Work, ground_of
 from kiln.resources.server.model import FirstBoot, ServerInputs, ServerState
+from kiln.resources.server.network import require_networks
 from kiln.resources.site import Site
 
 
@@ -60,7 +61,7 @@ class Server(Resource[ServerInputs, ServerState]):
 
     def check(self, ctx: Context, new: ServerInputs, old: ServerInputs | None) -> ServerInputs:
         """Resolve the node and the pool; refuse combinations that cannot work."""
-        uri = new.node or self._site.uri
+        uri = self._site.uri_for(new.node, old.node if old else None)
         for index, nic in enumerate(new.networks if isinstance(new.networks, list) else []):
             if nic.network is not None and nic.bridge is not None:
                 raise InputError(
@@ -75,7 +76,7 @@ class Server(Resource[ServerInputs, ServerState]):
 
     def diff(self, ctx: Context, id: str, state: ServerState, old: ServerInputs, new: ServerInputs) -> Plan:
         """The changes; another URI of the same node is none."""
-        changes = self._site.weigh_node(ctx, old.node, new.node, compare(old, new))
+        changes = self._site.weigh_node(ctx, state.node_identity, compare(old, new))
         return Plan(tuple(changes), delete_first=True)
 
     # --- create --------------------------------------------------------------------------------------------------
@@ -88,6 +89,7 @@ class Server(Resource[ServerInputs, ServerState]):
         work.ground = ground_of(ctx, self._site, node, inputs.node)
         work.root_plan = storage.plan_root(ctx, node.volumes, inputs)
         work.disks = storage.used_disks(ctx, node.volumes, inputs)
+        require_networks(ctx, node, inputs, work.ground)
         work.vnc_password = vnc_password(inputs)
         try:
             run(ctx, [*life.making(node, work), *life.starting(node, work), *life.settling(node, work)])
