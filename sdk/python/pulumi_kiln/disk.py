@@ -284,7 +284,10 @@ class Disk(pulumi.CustomResource):
             __props__.__dict__["backing"] = None
             __props__.__dict__["clone_method"] = None
             __props__.__dict__["kind"] = None
+            __props__.__dict__["node_identity"] = None
             __props__.__dict__["path"] = None
+            __props__.__dict__["source_digest"] = None
+            __props__.__dict__["stored_format"] = None
             __props__.__dict__["virtual_size"] = None
         super(Disk, __self__).__init__(
             'kiln:index:Disk',
@@ -318,10 +321,13 @@ class Disk(pulumi.CustomResource):
         __props__.__dict__["kind"] = None
         __props__.__dict__["name"] = None
         __props__.__dict__["node"] = None
+        __props__.__dict__["node_identity"] = None
         __props__.__dict__["path"] = None
         __props__.__dict__["pool"] = None
         __props__.__dict__["size"] = None
         __props__.__dict__["source"] = None
+        __props__.__dict__["source_digest"] = None
+        __props__.__dict__["stored_format"] = None
         __props__.__dict__["virtual_size"] = None
         return Disk(resource_name, opts=opts, __props__=__props__)
 
@@ -406,6 +412,14 @@ class Disk(pulumi.CustomResource):
         return pulumi.get(self, "node")
 
     @_builtins.property
+    @pulumi.getter(name="nodeIdentity")
+    def node_identity(self) -> pulumi.Output[_builtins.str]:
+        """
+        Identity of the node, the same for all its URIs.
+        """
+        return pulumi.get(self, "node_identity")
+
+    @_builtins.property
     @pulumi.getter
     def path(self) -> pulumi.Output[_builtins.str]:
         """
@@ -436,6 +450,22 @@ class Disk(pulumi.CustomResource):
         Content of the disk: a path, a `file:`, `http:` or `https:` URL, or an asset. An ISO makes the disk a CD.
         """
         return pulumi.get(self, "source")
+
+    @_builtins.property
+    @pulumi.getter(name="sourceDigest")
+    def source_digest(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        What a changed source is noticed by; absent for sources on other machines.
+        """
+        return pulumi.get(self, "source_digest")
+
+    @_builtins.property
+    @pulumi.getter(name="storedFormat")
+    def stored_format(self) -> pulumi.Output[_builtins.str]:
+        """
+        Format the volume is stored in.
+        """
+        return pulumi.get(self, "stored_format")
 
     @_builtins.property
     @pulumi.getter(name="virtualSize")

@@ -345,6 +345,7 @@ class Image(pulumi.CustomResource):
             __props__.__dict__["initrd_path"] = None
             __props__.__dict__["kernel_path"] = None
             __props__.__dict__["kind"] = None
+            __props__.__dict__["node_identity"] = None
             __props__.__dict__["path"] = None
             __props__.__dict__["size"] = None
             __props__.__dict__["source_digest"] = None
@@ -384,6 +385,7 @@ class Image(pulumi.CustomResource):
         __props__.__dict__["kind"] = None
         __props__.__dict__["name"] = None
         __props__.__dict__["node"] = None
+        __props__.__dict__["node_identity"] = None
         __props__.__dict__["path"] = None
         __props__.__dict__["pool"] = None
         __props__.__dict__["size"] = None
@@ -496,6 +498,14 @@ class Image(pulumi.CustomResource):
         The node's libvirt URI, such as a Node's `uri` output. Default: the provider's `uri`.
         """
         return pulumi.get(self, "node")
+
+    @_builtins.property
+    @pulumi.getter(name="nodeIdentity")
+    def node_identity(self) -> pulumi.Output[_builtins.str]:
+        """
+        Identity of the node, the same for all its URIs.
+        """
+        return pulumi.get(self, "node_identity")
 
     @_builtins.property
     @pulumi.getter

@@ -575,6 +575,7 @@ class Server(pulumi.CustomResource):
             __props__.__dict__["boot_order"] = None
             __props__.__dict__["console"] = None
             __props__.__dict__["initial_password"] = None
+            __props__.__dict__["node_identity"] = None
             __props__.__dict__["seed_pending"] = None
             __props__.__dict__["state"] = None
             __props__.__dict__["uuid"] = None
@@ -621,6 +622,7 @@ class Server(pulumi.CustomResource):
         __props__.__dict__["name"] = None
         __props__.__dict__["networks"] = None
         __props__.__dict__["node"] = None
+        __props__.__dict__["node_identity"] = None
         __props__.__dict__["platform_config"] = None
         __props__.__dict__["pool"] = None
         __props__.__dict__["power_state"] = None
@@ -784,6 +786,14 @@ class Server(pulumi.CustomResource):
         The node's libvirt URI, such as a Node's `uri` output. Default: the provider's `uri`.
         """
         return pulumi.get(self, "node")
+
+    @_builtins.property
+    @pulumi.getter(name="nodeIdentity")
+    def node_identity(self) -> pulumi.Output[_builtins.str]:
+        """
+        Identity of the node, the same for all its URIs.
+        """
+        return pulumi.get(self, "node_identity")
 
     @_builtins.property
     @pulumi.getter(name="platformConfig")
