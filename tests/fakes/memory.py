@@ -1,0 +1,112 @@
+"""The ports of a node kept in memory, for tests of what is above them. The contract suite holds it to the real one.
+
+One ``MemoryNodes`` is one world: every URI leads to a node of its own, which stays as long as the world does.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from kiln.framework.context import Context
+from kiln.framework.errors import NotFound, Refused, Unreachable
+from kiln.ports.nodes import Accelerator, Network, NodeFacts, Prerequisite
+
+from tests.fakes.memory_domains import MemoryDomains
+from tests.fakes.memory_volumes import MemoryVolumes
+
+
+class MemoryNetworks:
+    """Networks that are there from the start; tests may change the list."""
+
+    def __init__(self) -> None:
+        self.known = [Network("default", active=True, bridge="virbr0", dhcp=True)]
+        self.bridges: set[str] = {"virbr0"}
+
+    def get(self, ctx: Context, name: str) -> Network:
+        ctx.check("read the network")
+        for network in self.known:
+            if network.name == name:
+                return network
+        raise NotFound(f"could not read network '{name}'")
+
+    def list(self, ctx: Context) -> Sequence[Network]:
+        ctx.check("list the networks")
+        return tuple(self.known)
+
+    def has_bridge(self, ctx: Context, name: str) -> bool | None:
+        ctx.check("look for the bridge")
+        return name in self.bridges
+
+
+@dataclass
+class MemoryNode:
+    """A node. ``directory`` is where local pools lie, None for a node whose files cannot be reached."""
+
+    uri: str
+    directory: Path | None = None
+    session: bool = False
+    machine: str = "11111111-1111-4111-8111-111111111111"
+    proven: Accelerator = field(default_factory=lambda: Accelerator("tcg", "there is no KVM in memory"))
+    missing: list[Prerequisite] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.networks = MemoryNetworks()
+        self.volumes = MemoryVolumes(self.directory)
+        self.domains = MemoryDomains(self.volumes, self.networks.known)
+
+    def identity(self, ctx: Context) -> str:
+        ctx.check("read the node")
+        return f"qemu:{self.machine}"
+
+    def facts(self, ctx: Context) -> NodeFacts:
+        return NodeFacts(
+            identity=self.identity(ctx),
+            platform="qemu",
+            hostname="memory",
+            arch="x86_64",
+            cpus=2,
+            memory=4 << 20,
+            libvirt_version="9.0.0",
+            emulator_version="7.2.0",
+            firmwares=("bios", "efi"),
+            confinement=("dac",),
+            info={"cpuModel": "x86_64"},
+        )
+
+    def accelerator(self, ctx: Context, wanted: Literal["auto", "kvm", "tcg"]) -> Accelerator:
+        ctx.check("choose the accelerator")
+        if wanted == "tcg":
+            return Accelerator("tcg", "asked for")
+        if wanted == "kvm" and self.proven.name != "kvm":
+            raise Refused(f"KVM does not work on {self.uri}", cause=self.proven.reason)
+        return self.proven
+
+    def prerequisites(self, ctx: Context, pool: str, network: str | None) -> Sequence[Prerequisite]:
+        ctx.check("check the node")
+        return (Prerequisite("libvirt", "ok", "in memory"), *self.missing)
+
+
+class MemoryNodes:
+    """Nodes by URI. Those in ``unreachable`` do not answer."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._directory = directory
+        self._lock = threading.Lock()
+        self._nodes: dict[str, MemoryNode] = {}
+        self.unreachable: set[str] = set()
+
+    def get(self, ctx: Context, uri: str) -> MemoryNode:
+        ctx.check(f"connect to {uri}")
+        if uri in self.unreachable:
+            raise Unreachable(f"could not connect to {uri}", action="start it").at(node=uri)
+        with self._lock:
+            if uri not in self._nodes:
+                self._nodes[uri] = MemoryNode(uri, self._directory, session=uri.endswith("/session"))
+            return self._nodes[uri]
+
+    def close(self) -> None:
+        """Nothing is open."""

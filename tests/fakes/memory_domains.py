@@ -1,0 +1,231 @@
+"""Guests in memory. Fits ``ports.Domains``. Tests reach into ``guests`` to play the guest, or somebody with virsh."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from kiln.framework.context import Context
+from kiln.framework.errors import Conflict, KilnError, NotFound, Refused
+from kiln.ports.domains import Address, Domain, DomainDisk, DomainNic, DomainSpec, PowerState
+from kiln.ports.marks import Mark
+from kiln.ports.nodes import Network
+
+from tests.fakes.memory_volumes import MemoryVolumes
+
+
+class MemoryConsole:
+    """A console that says what its guest was told to say."""
+
+    def __init__(self, guest: MemoryGuest) -> None:
+        self._guest = guest
+        self._read = 0
+        self.closed = False
+
+    def read(self, ctx: Context, seconds: float) -> bytes:
+        ctx.check("read the console")
+        data = self._guest.console[self._read :]
+        self._read = len(self._guest.console)
+        if not data:
+            ctx.sleep(min(seconds, 0.01), "read the console")
+        return data
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class MemoryGuest:
+    """A guest: its definition, what it says on its console (all at once when it starts), and how it behaves."""
+
+    domain: Domain
+    console: bytes = b""
+    says: bytes = b""
+    deaf: bool = False
+    transient: bool = False
+    addresses: Sequence[Address] = ()
+    agent: Callable[[str], str | None] = field(default=lambda _command: None)
+
+
+class MemoryDomains:
+    """Guests by UUID. ``newborn`` sees every guest that is defined, to say how it will behave."""
+
+    def __init__(self, volumes: MemoryVolumes, networks: list[Network]) -> None:
+        self._volumes = volumes
+        self._networks = networks
+        self._lock = threading.RLock()
+        self.guests: dict[str, MemoryGuest] = {}
+        self.newborn: Callable[[MemoryGuest], None] = lambda _guest: None
+
+    def define(self, ctx: Context, spec: DomainSpec) -> Domain:
+        ctx.check("define the guest")
+        with self._lock:
+            for guest in self.guests.values():
+                if guest.domain.name == spec.name and guest.domain.uuid != spec.uuid:
+                    raise Conflict(f"could not define guest '{spec.name}'", cause=f"{guest.domain.uuid} has the name")
+            before = self.guests.get(spec.uuid)
+            if before is not None and before.domain.name != spec.name:
+                raise Conflict(f"could not define guest '{spec.name}'", cause=f"it is '{before.domain.name}' already")
+            if before is None:
+                self.guests[spec.uuid] = MemoryGuest(_told(spec, "stopped", autostart=False))
+                self.newborn(self.guests[spec.uuid])
+            else:
+                before.domain = _told(spec, before.domain.state, autostart=before.domain.autostart)
+            return self.guests[spec.uuid].domain
+
+    def get(self, ctx: Context, uuid: str) -> Domain:
+        return self._guest(ctx, uuid).domain
+
+    def by_name(self, ctx: Context, name: str) -> Domain:
+        for domain in self.list(ctx):
+            if domain.name == name:
+                return domain
+        raise NotFound(f"could not read guest '{name}'")
+
+    def list(self, ctx: Context) -> Sequence[Domain]:
+        ctx.check("list the guests")
+        return tuple(guest.domain for guest in list(self.guests.values()))
+
+    def start(self, ctx: Context, uuid: str, *, with_console: bool = False) -> MemoryConsole | None:
+        with self._lock:
+            guest = self._guest(ctx, uuid)
+            if guest.domain.state not in {"running", "paused"}:
+                self._check_devices(guest.domain)
+                guest.console += guest.says
+            self._change(uuid, state="running")
+            return MemoryConsole(guest) if with_console else None
+
+    def shutdown(self, ctx: Context, uuid: str, timeout: float) -> bool:
+        with self._lock:
+            guest = self.guests.get(uuid)
+            ctx.check("shut the guest down")
+            willing = guest is None or guest.domain.state not in {"running", "paused"} or not guest.deaf
+            self.destroy(ctx, uuid)
+            return willing
+
+    def destroy(self, ctx: Context, uuid: str) -> None:
+        ctx.check("force the guest off")
+        with self._lock:
+            guest = self.guests.get(uuid)
+            if guest is None:
+                return
+            if guest.domain.state in {"running", "paused"}:
+                self._change(uuid, state="stopped")
+            if guest.transient:
+                del self.guests[uuid]
+
+    def undefine(self, ctx: Context, uuid: str) -> None:
+        ctx.check("remove the guest's definition")
+        with self._lock:
+            guest = self.guests.get(uuid)
+            if guest is None:
+                return
+            if guest.domain.state in {"running", "paused"}:
+                guest.transient = True
+            else:
+                del self.guests[uuid]
+
+    def set_mark(self, ctx: Context, uuid: str, mark: Mark) -> None:
+        self._guest(ctx, uuid)
+        self._change(uuid, mark=mark)
+
+    def set_autostart(self, ctx: Context, uuid: str, autostart: bool) -> None:
+        self._guest(ctx, uuid)
+        self._change(uuid, autostart=autostart)
+
+    def set_description(self, ctx: Context, uuid: str, description: str | None) -> None:
+        self._guest(ctx, uuid)
+        self._change(uuid, description=description)
+
+    def detach_disk(self, ctx: Context, uuid: str, target: str) -> None:
+        with self._lock:
+            disks = self._guest(ctx, uuid).domain.disks
+            self._change(uuid, disks=tuple(disk for disk in disks if disk.target != target))
+
+    def resize_disk(self, ctx: Context, path: str, virtual_size: int) -> bool:
+        for domain in self.list(ctx):
+            if domain.state in {"running", "paused"} and any(disk.path == path for disk in domain.disks):
+                if self._volumes.by_path(ctx, path).virtual_size > virtual_size:
+                    raise Refused(f"the disk {path} would shrink")
+                self._volumes.resize(path, virtual_size)
+                return True
+        return False
+
+    def addresses(self, ctx: Context, uuid: str) -> Sequence[Address]:
+        guest = self._guest(ctx, uuid)
+        return guest.addresses if guest.domain.state == "running" else ()
+
+    def agent_command(self, ctx: Context, uuid: str, command: str, seconds: float) -> str | None:
+        guest = self._guest(ctx, uuid)
+        return guest.agent(command) if guest.domain.state == "running" else None
+
+    def log_tail(self, ctx: Context, uuid: str, limit: int) -> bytes:
+        return self._guest(ctx, uuid).console[-limit:]
+
+    def play(self, uuid: str, state: PowerState) -> None:
+        """What somebody with virsh, or the guest itself, does to its power state."""
+        self._change(uuid, state=state)
+
+    def _guest(self, ctx: Context, uuid: str) -> MemoryGuest:
+        ctx.check("read the guest")
+        if uuid not in self.guests:
+            raise NotFound(f"could not read guest {uuid}")
+        return self.guests[uuid]
+
+    def _change(self, uuid: str, **changes: object) -> None:
+        with self._lock:
+            guest = self.guests[uuid]
+            guest.domain = replace(guest.domain, **changes)  # type: ignore[arg-type]
+
+    def _check_devices(self, domain: Domain) -> None:
+        paths = {volume.path for pool in self._volumes.pools.values() for volume in pool.volumes.values()}
+        for disk in domain.disks:
+            if disk.path is not None and disk.path not in paths:
+                raise KilnError(f"could not start guest {domain.uuid}", cause=f"there is no {disk.path}")
+        active = {network.name for network in self._networks if network.active}
+        for nic in domain.nics:
+            if nic.kind == "network" and nic.source not in active:
+                raise KilnError(f"could not start guest {domain.uuid}", cause=f"network '{nic.source}' does not run")
+
+
+def _told(spec: DomainSpec, state: PowerState, *, autostart: bool) -> Domain:
+    return Domain(
+        name=spec.name,
+        uuid=spec.uuid,
+        state=state,
+        memory=spec.memory,
+        vcpus=spec.vcpus,
+        cpu_mode=spec.cpu_mode,
+        firmware=spec.firmware,
+        accelerator=spec.accelerator,
+        disks=tuple(
+            DomainDisk(
+                target=disk.target,
+                device=disk.device,
+                bus=disk.bus,
+                path=disk.chain[0].path,
+                format=disk.chain[0].format,
+                serial=disk.serial,
+                boot_order=disk.boot_order,
+            )
+            for disk in spec.disks
+        ),
+        nics=tuple(
+            DomainNic(
+                mac=nic.mac,
+                kind="network" if nic.network is not None else "bridge" if nic.bridge is not None else "user",
+                source=nic.network if nic.network is not None else nic.bridge,
+                model=nic.model,
+            )
+            for nic in spec.nics
+        ),
+        autostart=autostart,
+        boot=spec.boot,
+        description=spec.description,
+        graphics=spec.graphics,
+        mark=spec.mark,
+        metadata=dict(spec.metadata),
+        vnc_port=None,
+        console_log=f"/memory/{spec.uuid}.log",
+    )
