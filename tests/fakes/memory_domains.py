@@ -85,7 +85,7 @@ class MemoryDomains:
 
     def list(self, ctx: Context) -> Sequence[Domain]:
         ctx.check("list the guests")
-        return tuple(guest.domain for guest in list(self.guests.values()))
+        return [guest.domain for guest in dict(self.guests).values()]
 
     def start(self, ctx: Context, uuid: str, *, with_console: bool = False) -> MemoryConsole | None:
         with self._lock:

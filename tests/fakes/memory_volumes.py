@@ -75,7 +75,7 @@ class MemoryVolumes:
             return True
 
     def list(self, ctx: Context, pool: str) -> Sequence[Volume]:
-        return tuple(self._pool(ctx, pool).volumes.values())
+        return [*self._pool(ctx, pool).volumes.values()]
 
     def get(self, ctx: Context, ref: VolumeRef) -> Volume:
         found = self._pool(ctx, ref.pool).volumes.get(ref.name)
@@ -208,7 +208,7 @@ class MemoryVolumes:
                 pool.marks.pop(ref.name, None)
 
     def marks(self, ctx: Context, pool: str) -> Sequence[tuple[VolumeRef, Mark]]:
-        return tuple((VolumeRef(pool, name), mark) for name, mark in self._pool(ctx, pool).marks.items())
+        return [(VolumeRef(pool, name), mark) for name, mark in self._pool(ctx, pool).marks.items()]
 
     def resize(self, path: str, virtual_size: int) -> None:
         """What a guest that grows its disk does to the volume."""

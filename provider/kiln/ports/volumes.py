@@ -38,7 +38,7 @@ class VolumeRef:
 
 @dataclass(frozen=True)
 class Volume:
-    """A volume as the node sees it. Sizes are bytes.
+    """A volume as the node sees it. Sizes are bytes. ``format`` is what QEMU opens it as: the image of a CD is ``raw``.
 
     ``backing`` is the path of the file this one is an overlay of, or None; ``backing_format`` belongs to it.
     """

@@ -15,17 +15,18 @@ from functools import partial
 from typing import Any
 
 from kiln.framework.context import Context
-from kiln.framework.errors import NotFound
+from kiln.framework.errors import KilnError, NotFound
 from kiln.platforms.libvirt.codes import DomainCreate, DomainShutdown, DomainState, ErrorCode
 from kiln.platforms.libvirt.connection import Link, Opened
 from kiln.platforms.libvirt.console import StreamConsole, open_console
-from kiln.platforms.libvirt.faults import tolerating
+from kiln.platforms.libvirt.faults import code_of, message_of, tolerating
 from kiln.platforms.libvirt.xml.parse import told_agent_connected
 
 # QEMU's start includes relabelling files and, on a busy node, waiting for its monitor (30 s and more).
 START_SECONDS = 180.0
 _ASK_AGAIN_SECONDS = 10.0
 _POLL_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
+_LACKS = frozenset({ErrorCode.NO_NETWORK, ErrorCode.NO_STORAGE_POOL, ErrorCode.NO_STORAGE_VOL})
 _IN_THE_WAY = (
     ErrorCode.OPERATION_INVALID,
     ErrorCode.AGENT_UNRESPONSIVE,
@@ -42,8 +43,7 @@ def start(ctx: Context, link: Link, uuid: str, *, with_console: bool) -> StreamC
 
     def work(opened: Opened) -> StreamConsole | None:
         domain = opened.handle.lookupByUUIDString(uuid)
-        with tolerating(ErrorCode.OPERATION_INVALID):  # it runs already
-            domain.createWithFlags(DomainCreate.PAUSED if with_console else 0)
+        _create(domain, DomainCreate.PAUSED if with_console else 0)
         try:
             return open_console(link, opened, domain) if with_console else None
         finally:
@@ -87,6 +87,21 @@ def destroy(ctx: Context, link: Link, uuid: str) -> None:
             opened.handle.lookupByUUIDString(uuid).destroyFlags(0)
 
     link.run(ctx, f"force guest {uuid} off", work)
+
+
+def _create(domain: Any, flags: int) -> None:
+    try:
+        with tolerating(ErrorCode.OPERATION_INVALID):  # it runs already
+            domain.createWithFlags(flags)
+    except Exception as error:
+        if code_of(error) not in _LACKS:
+            raise
+        # Something the guest needs is absent, not the guest: a NotFound would say that of it.
+        raise KilnError(
+            f"could not start guest '{domain.name()}'",
+            cause=message_of(error),
+            action="make what it needs, or take it out of the guest's disks and networks",
+        ) from error
 
 
 def _still_runs(opened: Opened, *, uuid: str, ask: bool) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from kiln.ports.volumes import Pool, VolumeRef
 
 # The user that a system daemon runs QEMU as, by distribution (Debian and Ubuntu, Fedora and RHEL, others).
 _QEMU_USERS = ("libvirt-qemu", "qemu")
+_INSTALL = "on the node: apt-get install qemu-utils"
 _SCARCE_BYTES = 1 << 30
 
 
@@ -40,6 +42,8 @@ def qemu_img(ctx: Context, node: Node, name: str) -> Prerequisite:
     try:
         ref = VolumeRef(node.volumes.pool(ctx, name).name, f"{TEMPORARY_PREFIX}doctor-{secrets.token_hex(4)}")
     except NotFound:
+        if is_local(node.uri) and shutil.which("qemu-img") is None:
+            return Prerequisite("qemu-img", "fail", "is not on PATH", _INSTALL)
         return Prerequisite("qemu-img", "ok", "is tried once the storage pool exists")
     try:
         node.volumes.create(ctx, ref, format="qcow2", virtual_size=1 << 20)
@@ -47,7 +51,7 @@ def qemu_img(ctx: Context, node: Node, name: str) -> Prerequisite:
     except (Unreachable, Cancelled):
         raise
     except KilnError as error:
-        return Prerequisite("qemu-img", "fail", error.cause or error.what, "on the node: apt-get install qemu-utils")
+        return Prerequisite("qemu-img", "fail", error.cause or error.what, _INSTALL)
     return Prerequisite("qemu-img", "ok", "makes qcow2 volumes")
 
 
