@@ -19,6 +19,7 @@ from kiln.resources.image import Image
 from kiln.resources.names import Name
 from kiln.resources.node import Node
 from kiln.resources.server import Server
+from kiln.resources.server.seeds import remove_ended_seeds
 from kiln.resources.site import DEFAULT_POOL, Site
 
 SYSTEM_URI = "qemu:///system"
@@ -86,6 +87,7 @@ class KilnProvider(Provider):
             uri_stated=config.uri is not None,
             storage_pool=checked.storage_pool,
             image_store=checked.image_store,
+            tidy=remove_ended_seeds,
         )
         self._resources = {kind.name: kind(site) for kind in KINDS}
 

@@ -128,7 +128,7 @@ class Disk(Resource[DiskInputs, DiskState]):
 
     def create(self, ctx: Context, inputs: DiskInputs) -> Created[DiskState]:
         """Claim the name, make the volume, mark it done; undone on failure."""
-        node = self._site.node(ctx, inputs.node)
+        node = self._site.node_to_change(ctx, inputs.node)
         self._site.ensure_pool(ctx, inputs.node, inputs.pool)
         made, ref, volumes = _Made(), VolumeRef(inputs.pool, inputs.name), node.volumes
         mark = new_mark(ctx, "disk", seconds=self.timeout)
@@ -238,10 +238,10 @@ class Disk(Resource[DiskInputs, DiskState]):
 
     def update(self, ctx: Context, id: str, state: DiskState, old: DiskInputs, new: DiskInputs) -> DiskState:
         """Grow the disk, through the guest that uses it when one runs."""
-        volumes, ref = self._site.node(ctx, new.node).volumes, volume_ref(id, "id")
+        volumes, ref = self._site.node_to_change(ctx, new.node).volumes, volume_ref(id, "id")
         volume = volumes.get(ctx, ref)
         if new.size is not None and new.size.bytes != volume.virtual_size:
-            domains = self._site.node(ctx, new.node).domains
+            domains = self._site.node_to_change(ctx, new.node).domains
             if new.size.bytes < volume.virtual_size or not domains.resize_disk(ctx, volume.path, new.size.bytes):
                 cloning.grow(ctx, volumes, ref, new.size.bytes)
             volume = volumes.get(ctx, ref)
@@ -255,7 +255,7 @@ class Disk(Resource[DiskInputs, DiskState]):
 
     def delete(self, ctx: Context, id: str, state: DiskState) -> None:
         """Delete the volume; where ``deletionPolicy`` is ``retain`` only its mark, so that nothing of Kiln owns it."""
-        volumes, ref = self._site.node(ctx, state.node).volumes, volume_ref(id, "id")
+        volumes, ref = self._site.node_to_change(ctx, state.node).volumes, volume_ref(id, "id")
         if state.deletion_policy == "retain":
             volumes.delete_mark(ctx, ref)
             ctx.log.info(f"disk '{id}' stays on {state.node} and is nobody's now; `pulumi import` takes it back")

@@ -127,7 +127,7 @@ class Image(Resource[ImageInputs, ImageState]):
 
     def create(self, ctx: Context, inputs: ImageInputs) -> Created[ImageState]:
         """Fetch, inspect, verify, copy; nothing stays under the final name unless all of it succeeded."""
-        node = self._site.node(ctx, inputs.node)
+        node = self._site.node_to_change(ctx, inputs.node)
         arch = node.facts(ctx).arch
         if inputs.architecture is not None and inputs.architecture != arch:
             raise InputError(
@@ -210,7 +210,7 @@ class Image(Resource[ImageInputs, ImageState]):
 
     def delete(self, ctx: Context, id: str, state: ImageState) -> None:
         """Delete the image and its kernel; refused while a disk on the node is an overlay of it."""
-        volumes, ref = self._site.node(ctx, state.node).volumes, volume_ref(id, "id")
+        volumes, ref = self._site.node_to_change(ctx, state.node).volumes, volume_ref(id, "id")
         refuse_overlaid(ctx, volumes, ref, "image")
         release_image(ctx, volumes, ref)
 

@@ -15,8 +15,7 @@ from kiln.ports.nodes import Node
 from kiln.ports.volumes import VolumeRef
 from kiln.resources.image import release_image
 from kiln.resources.ownership import held, refuse_overlaid, release_volume
-from kiln.resources.server import waiting
-from kiln.resources.server.layout import SEED_TARGET
+from kiln.resources.server.seeds import ended_seed, remove_seed
 
 Kind = Literal["guest", "volume", "seed"]
 
@@ -59,8 +58,9 @@ def _guests(ctx: Context, node: Node, known: Collection[str] | None) -> Iterator
         why = _why(mark, domain.uuid, known)
         if why is not None:
             yield Leftover("guest", domain.uuid, domain.name, why, mark.urn, partial(_remove_guest, node, domain))
-        elif (ref := _ended_seed(ctx, node, domain)) is not None:
-            yield Leftover("seed", str(ref[0]), domain.name, "the first boot has ended", mark.urn, ref[1])
+        elif (seed := ended_seed(ctx, node, domain)) is not None:
+            remove = partial(remove_seed, node, domain.uuid, seed)
+            yield Leftover("seed", str(seed), domain.name, "the first boot has ended", mark.urn, remove)
 
 
 def _why(mark: Mark, id: str, known: Collection[str] | None) -> str | None:
@@ -69,25 +69,6 @@ def _why(mark: Mark, id: str, known: Collection[str] | None) -> str | None:
     if known is not None and id not in known:
         return "no given stack holds it"
     return None
-
-
-def _ended_seed(ctx: Context, node: Node, domain: Domain) -> tuple[str, Callable[[Context], None]] | None:
-    seed = next((disk for disk in domain.disks if disk.target == SEED_TARGET and disk.path), None)
-    if seed is None or seed.path is None or domain.state != "running":
-        return None
-    try:
-        ref = node.volumes.by_path(ctx, seed.path).ref
-    except NotFound:
-        return None
-    mark = node.volumes.read_mark(ctx, ref)
-    if mark is None or mark.role != "seed" or waiting.ended_now(ctx, node, domain.uuid) is None:
-        return None
-
-    def remove(ctx: Context) -> None:
-        node.domains.detach_disk(ctx, domain.uuid, SEED_TARGET)
-        release_volume(ctx, node.volumes, ref)
-
-    return str(ref), remove
 
 
 def _volumes(

@@ -140,7 +140,7 @@ class Node(Resource[NodeInputs, NodeState]):
 
     def create(self, ctx: Context, inputs: NodeInputs) -> Created[NodeState]:
         """Connect, make the pool on first need, probe and read the facts."""
-        node = self._site.node(ctx, inputs.uri)
+        node = self._site.node_to_change(ctx, inputs.uri)
         made: list[NodeState] = []
         pool, path = self._pool(inputs)
         created: list[bool] = []
@@ -182,7 +182,7 @@ class Node(Resource[NodeInputs, NodeState]):
 
     def update(self, ctx: Context, id: str, state: NodeState, old: NodeInputs, new: NodeInputs) -> NodeState:
         """Take the new defaults; a pool named for the first time is made."""
-        node = self._site.node(ctx, new.uri)
+        node = self._site.node_to_change(ctx, new.uri)
         pool, path = self._pool(new)
         node.volumes.ensure_pool(ctx, pool, path)
         return self._observe(ctx, node, new)
@@ -190,7 +190,7 @@ class Node(Resource[NodeInputs, NodeState]):
     def delete(self, ctx: Context, id: str, state: NodeState) -> None:
         """Remove the pool when Kiln made it and it is empty; the machine itself is left as it is."""
         pool, _ = self._pool(state)
-        self._site.node(ctx, state.uri).volumes.remove_pool(ctx, pool)
+        self._site.node_to_change(ctx, state.uri).volumes.remove_pool(ctx, pool)
 
     def _pool(self, inputs: NodeInputs) -> tuple[str, str | None]:
         if inputs.storage_pool is None:

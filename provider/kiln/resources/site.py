@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -36,10 +36,12 @@ class Site:
 
     nodes: Nodes
     uri: str
-    uri_stated: bool = True
     storage_pool: str = DEFAULT_POOL
     image_store: str | None = None
+    uri_stated: bool = True
+    tidy: Callable[[Context, Node], None] | None = None
     _defaults: dict[str, NodeDefaults] = field(default_factory=dict)
+    _changed: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def learn(self, uri: str, defaults: NodeDefaults) -> None:
@@ -68,6 +70,16 @@ class Site:
         if stated is not None:
             return stated
         return old if old is not None and not self.uri_stated else self.uri
+
+    def node_to_change(self, ctx: Context, uri: str) -> Node:
+        """The connected node, tidied up once in a run before anything on it is changed."""
+        node = self.node(ctx, uri)
+        with self._lock:
+            first = uri not in self._changed
+            self._changed.add(uri)
+        if first and self.tidy is not None:
+            self.tidy(ctx, node)
+        return node
 
     def weigh_node(self, ctx: Context, identity: str | None, changes: Iterable[Change]) -> Iterator[Change]:
         """The changes, with a ``node`` that leads to the machine of this identity weighed as live.

@@ -12,9 +12,9 @@ from kiln.ports.marks import Mark
 from kiln.ports.nodes import Node
 from kiln.resources import cloning
 from kiln.resources.ownership import claim_volume, finished, held, release_volume, taken_by_kiln
-from kiln.resources.server import orphans, storage, waiting
+from kiln.resources.server import orphans, seeds, storage, waiting
 from kiln.resources.server.build import Work, spec_of
-from kiln.resources.server.layout import SEED_TARGET, Attached
+from kiln.resources.server.layout import Attached
 
 LIVE_FIELDS = frozenset(
     {"node", "autostart", "description", "power_state", "wait_for", "wait_timeout", "shutdown_timeout"}
@@ -105,8 +105,7 @@ def remove_seed(ctx: Context, node: Node, work: Work) -> None:
     if work.seed is None or not work.first_boot_ended:
         return
     ref = work.seed.chain[0].ref
-    node.domains.detach_disk(ctx, work.uuid, SEED_TARGET)
-    release_volume(ctx, node.volumes, ref)
+    seeds.remove_seed(node, work.uuid, ref, ctx)
     work.marks.pop(ref, None)
     work.seed = None
 

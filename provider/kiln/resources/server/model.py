@@ -22,7 +22,7 @@ def _mac(text: str) -> str:
     if not _MAC.fullmatch(text):
         raise ValueError(f"{text!r} is not a MAC address; use six hexadecimal pairs, such as 52:54:00:12:34:56")
     if int(text[:2], 16) & 1:
-        raise ValueError(f"{text!r} is a multicast address; the first byte must be even")
+        raise ValueError(f"{text!r} is a multicast address; use one with an even first byte")
     return text.lower()
 
 
@@ -35,7 +35,7 @@ def _keys(values: dict[str, str]) -> dict[str, str]:
 
 def _password(text: str) -> str:
     if not text or any(character in text for character in "\0\r\n") or len(text.encode()) > 512:
-        raise ValueError("a password must not be empty, hold a line break or NUL, or be longer than 512 bytes")
+        raise ValueError("this cannot be a password; use 1 to 512 bytes without a line break or NUL")
     return text
 
 
@@ -47,7 +47,7 @@ def _user(text: str) -> str:
 
 def _at_least_one(count: int) -> int:
     if count < 1:
-        raise ValueError(f"{count} is too few: at least 1")
+        raise ValueError(f"{count} is too few; use at least 1")
     return count
 
 
@@ -185,4 +185,3 @@ class ServerState(ServerInputs):
     state: Literal["running", "stopped", "paused", "crashed", "saved"] = out(
         "The guest's power state.", changes_with=("power_state",)
     )
-    seed_pending: bool = out("Whether the first-boot seed is still attached because first boot was not confirmed.")

@@ -34,15 +34,13 @@ class _Rest:
     addresses: list[str]
     password: str | None = field(repr=False)
     vnc_password: str | None = field(repr=False)
-    seed_pending: bool
 
 
 def state(node: Node, work: Work) -> ServerState:
     """The state after an operation, from what its steps saw."""
     assert work.domain is not None
     assert work.ground is not None
-    seed_pending = work.seed is not None
-    rest = _Rest(work.ground.identity, work.addresses, work.password, work.vnc_password, seed_pending)
+    rest = _Rest(work.ground.identity, work.addresses, work.password, work.vnc_password)
     return _state(node, work.inputs, work.domain, rest)
 
 
@@ -55,7 +53,6 @@ def found(ctx: Context, node: Node, domain: Domain, known: Known) -> Found[Serve
         _addresses(ctx, node, domain, before),
         before.initial_password if before is not None else None,
         before.console.vnc_password if before is not None and before.console else None,
-        _seed_attached(inputs, domain),
     )
     return Found(domain.uuid, inputs, _state(node, inputs, domain, rest))
 
@@ -79,12 +76,7 @@ def _state(node: Node, inputs: ServerInputs, domain: Domain, rest: _Rest) -> Ser
         boot_order=[disk.target for disk in ordered],
         accelerator=domain.accelerator,
         state=domain.state,
-        seed_pending=rest.seed_pending,
     )
-
-
-def _seed_attached(inputs: ServerInputs, domain: Domain) -> bool:
-    return any((disk.path or "").endswith("/" + storage.seed_ref(inputs).name) for disk in domain.disks)
 
 
 def _addresses(ctx: Context, node: Node, domain: Domain, before: ServerState | None) -> list[str]:

@@ -6,21 +6,19 @@ import secrets
 import uuid as uuids
 from typing import ClassVar
 
-from kiln.firstboot.hostname import check_hostname
-from kiln.firstboot.userdata import check_user_data
 from kiln.framework.context import Context
-from kiln.framework.errors import InputError, NotFound, PartialCreate, Refused
+from kiln.framework.errors import NotFound, PartialCreate, Refused
 from kiln.framework.plan import Plan, compare
 from kiln.framework.resource import Created, Found, Resource
 from kiln.framework.steps import KeptFailure, Step, run
-from kiln.framework.values import UNKNOWN
 from kiln.ports.domains import Domain
 from kiln.ports.nodes import Node
 from kiln.resources.names import split_import_id
 from kiln.resources.ownership import finished, new_mark, refuse_overlaid, release_volume
 from kiln.resources.server import life, observe, storage
 from kiln.resources.server.build import Work, ground_of
-from kiln.resources.server.model import FirstBoot, ServerInputs, ServerState
+from kiln.resources.server.checks import refuse_contradictions
+from kiln.resources.server.model import ServerInputs, ServerState
 from kiln.resources.server.network import require_networks
 from kiln.resources.site import Site
 
@@ -62,16 +60,7 @@ class Server(Resource[ServerInputs, ServerState]):
     def check(self, ctx: Context, new: ServerInputs, old: ServerInputs | None) -> ServerInputs:
         """Resolve the node and the pool; refuse combinations that cannot work."""
         uri = self._site.uri_for(new.node, old.node if old else None)
-        for index, nic in enumerate(new.networks if isinstance(new.networks, list) else []):
-            if nic.network is not None and nic.bridge is not None:
-                raise InputError(
-                    f"networks[{index}].bridge", "an interface has a network or a bridge", action="drop one"
-                )
-        if new.disk_size is not None and new.image is None:
-            raise InputError("diskSize", "'diskSize' needs an 'image'", action="set image, or name a Disk in 'disks'")
-        if new.image is None and new.disks is None and new.boot is None:
-            raise InputError("image", "there is nothing to boot from", action="set 'image', 'disks' or 'boot'")
-        _check_first_boot(new.first_boot)
+        refuse_contradictions(new)
         return new.model_copy(update={"node": uri, "pool": new.pool or self._site.pool_for(uri)})
 
     def diff(self, ctx: Context, id: str, state: ServerState, old: ServerInputs, new: ServerInputs) -> Plan:
@@ -83,7 +72,7 @@ class Server(Resource[ServerInputs, ServerState]):
 
     def create(self, ctx: Context, inputs: ServerInputs) -> Created[ServerState]:
         """Make the guest. Everything up to its definition is undone on failure; after it a failure is partial."""
-        node = self._site.node(ctx, inputs.node)
+        node = self._site.node_to_change(ctx, inputs.node)
         self._site.ensure_pool(ctx, inputs.node, inputs.pool)
         work = Work(inputs, str(uuids.uuid4()), new_mark(ctx, "server", seconds=self.timeout), is_new=True)
         work.ground = ground_of(ctx, self._site, node, inputs.node)
@@ -118,7 +107,7 @@ class Server(Resource[ServerInputs, ServerState]):
 
     def update(self, ctx: Context, id: str, state: ServerState, old: ServerInputs, new: ServerInputs) -> ServerState:
         """Change the guest in place: settings live, the rest by redefining and, when it runs, restarting it."""
-        node = self._site.node(ctx, new.node)
+        node = self._site.node_to_change(ctx, new.node)
         work = self._work_for(ctx, node, node.domains.get(ctx, id), state, new)
         changed = {change.field for change in compare(old, new)}
         steps = [
@@ -153,7 +142,7 @@ class Server(Resource[ServerInputs, ServerState]):
 
     def delete(self, ctx: Context, id: str, state: ServerState) -> None:
         """Shut the guest down, undefine it, and delete the volumes that belong to it."""
-        node = self._site.node(ctx, state.node)
+        node = self._site.node_to_change(ctx, state.node)
         refuse_overlaid(ctx, node.volumes, storage.root_ref(state), "root disk")
         try:
             node.domains.shutdown(ctx, id, float(state.shutdown_timeout))
@@ -167,16 +156,6 @@ class Server(Resource[ServerInputs, ServerState]):
             if mark.role not in ("root", "seed"):
                 raise Refused(f"volume '{ref}' is not the server's own", action="remove it by hand if it is not needed")
             release_volume(ctx, node.volumes, ref)
-
-
-def _check_first_boot(asked: FirstBoot | None) -> None:
-    """Refuse what the guest could not use, as far as it is known. Raises InputError."""
-    if not isinstance(asked, FirstBoot):
-        return
-    if asked.hostname is not None and asked.hostname is not UNKNOWN:
-        check_hostname(asked.hostname)
-    if asked.user_data and asked.user_data is not UNKNOWN:
-        check_user_data(asked.user_data)
 
 
 def vnc_password(inputs: ServerInputs) -> str | None:

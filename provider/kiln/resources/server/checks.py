@@ -1,0 +1,55 @@
+"""What can be seen to be wrong with a Server before anything happens, as far as its inputs are known. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kiln.firstboot.hostname import check_hostname
+from kiln.firstboot.userdata import check_user_data
+from kiln.framework.errors import InputError
+from kiln.framework.values import UNKNOWN
+from kiln.resources.names import volume_ref
+from kiln.resources.server.layout import direct_boot
+from kiln.resources.server.model import Boot, FirstBoot, Nic, ServerInputs
+
+
+def refuse_contradictions(inputs: ServerInputs) -> None:
+    """Refuse combinations that cannot work. Raises InputError."""
+    if inputs.disk_size is not None and inputs.image is None:
+        raise InputError("diskSize", "'diskSize' needs an 'image'", action="set image, or name a Disk in 'disks'")
+    if inputs.image is None and inputs.disks is None and inputs.boot is None:
+        raise InputError("image", "there is nothing to boot from", action="set 'image', 'disks' or 'boot'")
+    _check_networks(inputs.networks)
+    _check_ids(inputs)
+    _check_first_boot(inputs.first_boot)
+    if inputs.image is None and isinstance(inputs.boot, Boot):
+        direct_boot(inputs.boot, None)
+
+
+def _check_networks(networks: list[Nic] | None) -> None:
+    for index, nic in enumerate(_known_items(networks)):
+        if nic.network is not None and nic.bridge is not None:
+            raise InputError(f"networks[{index}].bridge", "an interface has a network or a bridge", action="drop one")
+
+
+def _check_ids(inputs: ServerInputs) -> None:
+    """The ids of volumes must be such."""
+    if inputs.image is not None and inputs.image is not UNKNOWN:
+        volume_ref(inputs.image, "image")
+    for index, id in enumerate(_known_items(inputs.disks)):
+        volume_ref(id, f"disks[{index}]")
+
+
+def _check_first_boot(asked: FirstBoot | None) -> None:
+    """What the guest is told must be something that it can use."""
+    if not isinstance(asked, FirstBoot):
+        return
+    if asked.hostname is not None and asked.hostname is not UNKNOWN:
+        check_hostname(asked.hostname)
+    if asked.user_data and asked.user_data is not UNKNOWN:
+        check_user_data(asked.user_data)
+
+
+def _known_items(items: Any) -> list[Any]:
+    """A list's items, none when it is left out or not known."""
+    return items if isinstance(items, list) else []
