@@ -576,7 +576,6 @@ class Server(pulumi.CustomResource):
             __props__.__dict__["console"] = None
             __props__.__dict__["initial_password"] = None
             __props__.__dict__["node_identity"] = None
-            __props__.__dict__["seed_pending"] = None
             __props__.__dict__["state"] = None
             __props__.__dict__["uuid"] = None
         secret_opts = pulumi.ResourceOptions(additional_secret_outputs=["initialPassword"])
@@ -626,7 +625,6 @@ class Server(pulumi.CustomResource):
         __props__.__dict__["platform_config"] = None
         __props__.__dict__["pool"] = None
         __props__.__dict__["power_state"] = None
-        __props__.__dict__["seed_pending"] = None
         __props__.__dict__["shutdown_timeout"] = None
         __props__.__dict__["state"] = None
         __props__.__dict__["uuid"] = None
@@ -818,14 +816,6 @@ class Server(pulumi.CustomResource):
         Whether the guest runs.
         """
         return pulumi.get(self, "power_state")
-
-    @_builtins.property
-    @pulumi.getter(name="seedPending")
-    def seed_pending(self) -> pulumi.Output[_builtins.bool]:
-        """
-        Whether the first-boot seed is still attached because first boot was not confirmed.
-        """
-        return pulumi.get(self, "seed_pending")
 
     @_builtins.property
     @pulumi.getter(name="shutdownTimeout")
