@@ -156,7 +156,8 @@ def _input_error(model: type[Model], item: dict[str, Any]) -> InputError:
     message = str(item["msg"]).removeprefix("Value error, ")
     match item["type"]:
         case "extra_forbidden":
-            known = ", ".join(sorted(alias_of(model, name) for name in model.model_fields))
+            owner = _owner(model, item["loc"])
+            known = ", ".join(sorted(alias_of(owner, name) for name in owner.model_fields))
             return InputError(path, f"'{path}' is not a property", action=f"use one of: {known}")
         case "missing":
             return InputError(path, f"'{path}' is required", action="set it")
@@ -164,6 +165,14 @@ def _input_error(model: type[Model], item: dict[str, Any]) -> InputError:
             return InputError(path, f"{item['input']!r} is not allowed here", action=f"use {item['ctx']['expected']}")
         case _:
             return InputError(path, message)
+
+
+def _owner(model: type[Model], loc: tuple[str | int, ...]) -> type[Model]:
+    """The model of the innermost object on the way to ``loc``."""
+    for part in loc[:-1]:
+        field = next((field for name, field in model.model_fields.items() if part == alias_of(model, name)), None)
+        model = (nested_model(field.annotation) if field else None) or model
+    return model
 
 
 def _real_path(loc: tuple[str | int, ...]) -> Path:

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 Path: TypeAlias = tuple[str | int, ...]
 
 
-class _Unknown(Enum):
-    UNKNOWN = "unknown"
+class Unknown:
+    """The type of ``UNKNOWN``. No enum: pydantic's strings take any enum's value for the text."""
 
     def __repr__(self) -> str:
         return "UNKNOWN"
 
+    def __reduce__(self) -> str:
+        return "UNKNOWN"  # copied and unpickled as the one there is
 
-Unknown: TypeAlias = Literal[_Unknown.UNKNOWN]
-UNKNOWN: Final[Any] = _Unknown.UNKNOWN
+
+UNKNOWN: Final[Any] = Unknown()
 """A value that the engine will know only after other resources were made. It stands in for a value of any type."""
 
 
@@ -98,7 +99,7 @@ def conceal(value: Any, paths: set[Path], at: Path = ()) -> Any:
 def has_unknown(value: Any) -> bool:
     """Whether ``UNKNOWN`` occurs anywhere in the data."""
     match value:
-        case _Unknown():
+        case Unknown():
             return True
         case Secret():
             return has_unknown(value.value)
