@@ -50,7 +50,7 @@ class Size:
         base = 1000 if prefix and suffix.upper() == "B" else 1024
         exact = Fraction(number) * base ** _POWERS[prefix.upper()]
         if exact.denominator != 1:
-            raise ValueError(f"{text!r} is not a whole number of bytes")
+            raise ValueError(f"{text!r} is not a whole number of bytes; use {ALLOWED}")
         return cls(text.strip(), int(exact))
 
     @classmethod
@@ -83,9 +83,10 @@ def multiple_of(unit: int, what: str) -> Any:
 
     def check(size: Size) -> Size:
         if size.bytes == 0:
-            raise ValueError(f"{size.text!r} is not above zero")
+            raise ValueError(f"{size.text!r} is not above zero; use {ALLOWED}")
         if size.bytes % unit:
-            raise ValueError(f"{size.text!r} is not {what}")
+            nearest = Size.of(-(-size.bytes // unit) * unit)
+            raise ValueError(f"{size.text!r} is not {what}; use {nearest}")
         return size
 
     return check

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kiln.framework.context import Context
-from kiln.framework.errors import KilnError
+from kiln.framework.errors import InputError
 from kiln.transfer import responses
 from kiln.transfer.progress import Progress
 from kiln.transfer.responses import Restart, Transient
@@ -69,7 +69,7 @@ def download(ctx: Context, source: Url, sink: Sink, path: str = "source", patien
 
     Raises:
         InputError: at property ``path``: the URL, or what is behind it, cannot be used (404, a redirect to ``file:``).
-        KilnError: the server or the network failed too often. Flaw, OSError: of the sink.
+        InputError: too, when the server or the network failed too often. Flaw, OSError: of the sink.
         Cancelled, DeadlineExceeded: it was time to stop.
     """
     import requests
@@ -88,7 +88,7 @@ def download(ctx: Context, source: Url, sink: Sink, path: str = "source", patien
                 if transfer.received > transfer.seen:
                     retry = _retry(patience)
                 transfer.note(error)
-                retry = _next(retry, transfer, patience, source, error)
+                retry = _next(retry, transfer, patience, (source, path), error)
                 ctx.log.status(f"{doing}: {error}; trying again")
                 ctx.sleep(min(_MAX_PAUSE, error.pause or retry.get_backoff_time()), doing)
 
@@ -139,14 +139,17 @@ def _retry(patience: Patience) -> Retry:
     return Retry(total=patience.attempts - 1, backoff_factor=patience.backoff, backoff_max=_MAX_PAUSE)
 
 
-def _next(retry: Retry, transfer: _Transfer, patience: Patience, source: Url, error: Transient) -> Retry:
-    """The retry state after a failure. Raises KilnError when it was one too many."""
+def _next(retry: Retry, transfer: _Transfer, patience: Patience, asked: tuple[Url, str], error: Transient) -> Retry:
+    """The retry state after a failure. Raises InputError, at the property ``asked`` for, when it was one too many."""
     from urllib3.exceptions import MaxRetryError
+
+    source, path = asked
 
     with contextlib.suppress(MaxRetryError):
         if transfer.tries < patience.in_all:
             return retry.increment(method="GET", url=source.name)
-    raise KilnError(
+    raise InputError(
+        path,
         f"{source.name} could not be fetched, after {transfer.tries} attempts",
         cause=str(error),
         action="check the address, the server and the network (proxy variables too), then run again",

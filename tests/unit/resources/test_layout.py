@@ -27,8 +27,8 @@ from kiln.resources.server.layout import (
 from kiln.resources.server.model import Boot, ServerInputs
 
 UUID = "6a1f0d5e-7f0f-4d8e-9d6c-0a2b3c4d5e6f"
-SYSTEM = Ground("x86_64", "tcg", "default")
-SESSION = Ground("x86_64", "tcg", None, session=True)
+SYSTEM = Ground("qemu:1", "x86_64", "tcg", "default")
+SESSION = Ground("qemu:1", "x86_64", "tcg", None, session=True)
 
 
 def attached(name: str, *, cd: bool = False) -> Attached:

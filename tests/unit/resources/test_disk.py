@@ -1,0 +1,189 @@
+"""Disk: checks, plans, clones, growth, retention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from kiln.framework.errors import InputError, InputErrors, Refused
+from kiln.framework.model import Impact
+from kiln.framework.values import UNKNOWN
+from kiln.ports.volumes import VolumeRef
+
+from tests.unit.resources.world import POOL, URI, World, plain
+
+
+def refused(world: World, **inputs: Any) -> tuple[str, str]:
+    with pytest.raises(InputErrors) as caught:
+        world.check("Disk", "it", inputs)
+    (error,) = caught.value.errors
+    return error.path, str(error)
+
+
+def test_what_is_left_out_is_filled_in(world: World) -> None:
+    checked = world.check("Disk", "it", {"size": "1GiB"})
+    assert checked == {
+        "name": "it", "node": URI, "pool": POOL, "size": "1GiB", "clone": "auto", "deletionPolicy": "delete",
+    }  # fmt: skip
+
+
+def test_names_and_pools_once_resolved_are_kept(world: World) -> None:
+    old = {"name": "was", "pool": "elsewhere", "size": "1GiB", "node": URI}
+    checked = world.check("Disk", "it", {"size": "1GiB"}, old)
+    assert (checked["name"], checked["pool"]) == ("was", "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "path"),
+    [
+        ({}, "size"),
+        ({"image": "kiln/a", "source": "/b"}, "source"),
+        ({"source": "/nowhere/at/all"}, "source"),
+        ({"source": "ftp://host/disk"}, "source"),
+        ({"size": "10"}, "size"),
+        ({"size": "1GiB", "format": "vmdk"}, "format"),
+        ({"size": "1GiB", "colour": "red"}, "colour"),
+    ],
+)
+def test_contradictions_are_refused_at_their_property(world: World, inputs: dict[str, Any], path: str) -> None:
+    assert refused(world, **inputs)[0] == path
+
+
+def test_a_smaller_size_is_refused_before_anything_happens(world: World) -> None:
+    with pytest.raises(InputErrors, match="cannot shrink"):
+        world.check("Disk", "it", {"size": "1GiB"}, {"size": "2GiB", "name": "it"})
+    world.check("Disk", "it", {"size": "2048MiB"}, {"size": "2GiB", "name": "it"})
+    world.check("Disk", "it", {"size": UNKNOWN}, {"size": "2GiB", "name": "it"})
+
+
+@pytest.mark.parametrize(
+    ("change", "impact"),
+    [
+        ({"size": "2MiB"}, Impact.LIVE),
+        ({"deletionPolicy": "retain"}, Impact.LIVE),
+        ({"format": "raw"}, Impact.REPLACE),
+        ({"clone": "full"}, Impact.REPLACE),
+        ({"name": "other"}, Impact.REPLACE),
+        ({"pool": "other"}, Impact.REPLACE),
+    ],
+)
+def test_each_change_has_the_impact_it_is_said_to_have(world: World, change: dict[str, Any], impact: Impact) -> None:
+    image = world.create("Image", "base", source=world.raw())
+    made = world.create("Disk", "it", image=image.id, size="1MiB")
+    plan = world.diff("Disk", made, **change)
+    assert [(str(one.path[0]), one.impact) for one in plan.changes] == [(next(iter(change)), impact)]
+    assert plan.delete_first
+
+
+def test_saying_what_is_so_already_in_other_words_or_not_at_all_changes_nothing(world: World) -> None:
+    image = world.create("Image", "base", source=world.raw())
+    made = world.create("Disk", "it", image=image.id, size="1MiB")
+    for same in ({"size": "1024KiB"}, {"size": None}, {"format": "qcow2"}, {"clone": "linked"}):
+        assert world.diff("Disk", made, **same).empty
+
+
+@pytest.mark.requirement("FX-30")
+def test_a_blank_disk_has_its_size_and_its_mark(world: World) -> None:
+    made = world.create("Disk", "it", size="1GiB")
+    state = plain(made)
+    assert made.id == f"{POOL}/it"
+    assert (state["virtualSize"], state["kind"]) == ("1GiB", "disk")
+    mark = world.node.volumes.read_mark(world.context(), VolumeRef(POOL, "it"))
+    assert mark is not None
+    assert (mark.phase, mark.role, mark.info["kind"]) == ("done", "disk", "disk")
+
+
+@pytest.mark.requirement("FX-42")
+@pytest.mark.parametrize(
+    ("inputs", "method", "backed"),
+    [
+        ({}, "linked: an overlay", True),
+        ({"clone": "linked"}, "linked: linked was asked for", True),
+        ({"clone": "full"}, "full: full was asked for", False),
+        ({"format": "raw"}, "full: a raw disk cannot share", False),
+    ],
+)
+def test_a_clone_says_what_it_is_and_why(world: World, inputs: dict[str, Any], method: str, backed: bool) -> None:
+    image = world.create("Image", "base", source=world.raw())
+    state = plain(world.create("Disk", "it", image=image.id, **inputs))
+    assert state["cloneMethod"].startswith(method)
+    assert (state.get("backing") == plain(image)["path"]) is backed
+
+
+def test_a_linked_clone_cannot_be_raw_and_no_clone_is_smaller_than_its_image(world: World) -> None:
+    image = world.create("Image", "base", source=world.raw())
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"clone": "linked", "format": "raw"}, "clone"),
+        ({"size": "512KiB"}, "size"),
+    ]
+    for inputs, path in cases:
+        with pytest.raises(InputError) as caught:
+            world.create("Disk", "it", image=image.id, **inputs)
+        assert caught.value.path == path
+    assert f"{POOL}/it" not in world.inventory()["volumes"]
+
+
+@pytest.mark.requirement("FX-55")
+def test_a_clone_of_an_iso_is_a_cd(world: World) -> None:
+    image = world.create("Image", "cd", source=world.iso())
+    assert plain(image)["kind"] == "iso"
+    disk = plain(world.create("Disk", "it", image=image.id))
+    assert disk["kind"] == "iso"
+    assert disk["cloneMethod"].startswith("full: a CD")
+
+
+def test_a_disk_that_grew_is_told_as_drift_and_a_gone_one_as_gone(world: World) -> None:
+    made = world.create("Disk", "it", size="1MiB")
+    ref = VolumeRef(POOL, "it")
+    world.node.volumes.grow(world.context(), ref, 4 << 20)
+    found = world.read("Disk", made)
+    assert found is not None
+    assert found.inputs is not None
+    assert found.inputs["size"] == "4MiB"
+    world.node.volumes.delete(world.context(), ref)
+    assert world.read("Disk", made) is None
+
+
+def test_an_import_tells_what_a_program_would_have_to_say(world: World) -> None:
+    world.create("Disk", "it", size="1MiB", format="raw")
+    found = world.resources["Disk"].read(world.context(), f"{POOL}/it@{URI}", None, None)
+    assert found is not None
+    assert found.inputs.wire() == {
+        "name": "it", "node": URI, "pool": POOL, "size": "1MiB", "format": "raw",
+        "clone": "auto", "deletionPolicy": "delete",
+    }  # fmt: skip
+
+
+def test_a_disk_is_grown_in_place_and_never_shrunk(world: World) -> None:
+    made = world.create("Disk", "it", size="1MiB")
+    grown = world.update("Disk", made, size="3MiB")
+    assert (grown.id, plain(grown)["virtualSize"]) == (made.id, "3MiB")
+    world.node.volumes.grow(world.context(), VolumeRef(POOL, "it"), 8 << 20)
+    with pytest.raises(Refused, match="larger"):
+        world.update("Disk", grown, size="4MiB")
+    assert world.node.volumes.get(world.context(), VolumeRef(POOL, "it")).virtual_size == 8 << 20
+
+
+def test_a_retained_disk_loses_its_mark_and_nothing_else(world: World) -> None:
+    made = world.create("Disk", "it", size="1MiB", deletionPolicy="retain")
+    world.delete("Disk", made)
+    assert world.inventory() == {"guests": {}, "volumes": {f"{POOL}/it"}, "marks": {}}
+
+
+def test_a_disk_that_others_are_built_on_stays(world: World) -> None:
+    base = world.create("Disk", "base", source=world.raw())
+    overlay = world.create("Disk", "over", image=base.id)
+    with pytest.raises(Refused, match="kiln/over is an overlay of it"):
+        world.delete("Disk", base)
+    world.delete("Disk", overlay)
+    world.delete("Disk", base)
+    world.delete("Disk", base)
+    assert world.inventory() == {"guests": {}, "volumes": set(), "marks": {}}
+
+
+def test_a_volume_deleted_behind_kilns_back_is_made_again(world: World) -> None:
+    made = world.create("Disk", "it", size="1MiB")
+    world.node.volumes.delete(world.context(), VolumeRef(POOL, "it"))
+    assert world.read("Disk", made) is None
+    again = world.create("Disk", "it", size="1MiB")
+    assert again.id == made.id

@@ -1,0 +1,159 @@
+"""Image: immutable content, complete or not there, kept while it is needed."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kiln.framework.errors import InputError, InputErrors, Refused
+from kiln.framework.model import Impact
+from kiln.framework.values import UNKNOWN, Asset
+from kiln.ports.volumes import VolumeRef
+
+from tests.unit.resources.world import POOL, URI, World, plain
+
+
+@pytest.mark.parametrize(
+    ("inputs", "path"),
+    [
+        ({}, "source"),
+        ({"source": "/nowhere"}, "source"),
+        ({"source": "gopher://x/y"}, "source"),
+        ({"initrd": "x"}, "initrd"),
+        ({"cmdline": "x"}, "cmdline"),
+        ({"kernel": "/nowhere"}, "kernel"),
+        ({"checksum": "crc32:00"}, "checksum"),
+        ({"checksum": "sha256:xyz"}, "checksum"),
+        ({"format": "qcow2"}, "source"),
+        ({"version": "\x1b[31m"}, "version"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_happens(world: World, inputs: dict[str, Any], path: str) -> None:
+    given = {"source": world.raw(), **inputs} if inputs else {}
+    with pytest.raises(InputErrors) as caught:
+        world.check("Image", "it", given)
+    assert caught.value.errors[0].path == path
+
+
+def test_a_source_that_is_not_known_yet_is_looked_at_later(world: World) -> None:
+    assert world.check("Image", "it", {"source": UNKNOWN})["source"] is UNKNOWN
+
+
+@pytest.mark.requirement("FX-01")
+def test_an_image_tells_its_digest_and_sizes(world: World) -> None:
+    made = world.create("Image", "it", source=world.raw(), version="1", description="a <b>")
+    state = plain(made)
+    assert made.id == f"{POOL}/it"
+    assert (state["kind"], state["virtualSize"], state["size"]) == ("disk", "1MiB", "1MiB")
+    assert state["digest"].startswith("extents-sha256:")
+    mark = world.node.volumes.read_mark(world.context(), VolumeRef(POOL, "it"))
+    assert mark is not None
+    assert (mark.phase, mark.role, mark.digest) == ("done", "image", state["digest"])
+
+
+@pytest.mark.requirement("FX-45", "FX-60")
+def test_a_checksum_is_that_of_the_file_as_it_is_distributed(world: World) -> None:
+    packed = world.files / "disk.gz"
+    packed.write_bytes(gzip.compress(Path(world.raw()).read_bytes()))
+    right = hashlib.sha512(packed.read_bytes()).hexdigest()
+    made = world.create("Image", "it", source=str(packed), checksum=f"sha512:{right}")
+    assert plain(made)["size"] == "1MiB"
+    with pytest.raises(InputError) as caught:
+        world.create("Image", "other", source=str(packed), checksum="sha512:" + "0" * 128)
+    assert caught.value.path == "checksum"
+    assert f"{POOL}/other" not in world.inventory()["marks"]
+
+
+def test_the_content_decides_whether_an_image_changed_and_not_its_path(world: World) -> None:
+    made = world.create("Image", "it", source=world.raw())
+    same = world.files / "elsewhere.raw"
+    same.write_bytes(Path(world.raw()).read_bytes())
+    assert world.diff("Image", made, source=str(same)).empty
+    same.write_bytes(b"new content".ljust(1 << 20, b"\2"))
+    plan = world.diff("Image", made, source=str(same))
+    assert [(one.path, one.impact, one.reason) for one in plan.changes] == [
+        (("source",), Impact.REPLACE, "the content changed")
+    ]
+
+
+def test_an_asset_is_known_by_its_hash(world: World) -> None:
+    file = Path(world.raw())
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    made = world.create("Image", "it", source=Asset(path=str(file), hash=digest))
+    assert world.diff("Image", made).empty
+    assert world.diff("Image", made, source=Asset(path=str(file), hash="0" * 64)).replaces
+
+
+@pytest.mark.parametrize(
+    ("change", "impact"),
+    [
+        ({"version": "2"}, Impact.LIVE),
+        ({"description": "new"}, Impact.LIVE),
+        ({"name": "other"}, Impact.REPLACE),
+        ({"cmdline": "debug"}, Impact.REPLACE),
+        ({"architecture": "x86_64"}, Impact.REPLACE),
+    ],
+)
+def test_each_change_has_the_impact_it_is_said_to_have(world: World, change: dict[str, Any], impact: Impact) -> None:
+    made = world.create("Image", "it", source=world.raw(), kernel=world.raw("k"))
+    plan = world.diff("Image", made, **change)
+    assert [(str(one.path[0]), one.impact) for one in plan.changes] == [(next(iter(change)), impact)]
+
+
+def test_what_is_said_about_an_image_changes_in_place(world: World) -> None:
+    made = world.create("Image", "it", source=world.raw(), version="1")
+    changed = world.update("Image", made, version="2")
+    assert (changed.id, plain(changed)["version"]) == (made.id, "2")
+    assert plain(changed)["digest"] == plain(made)["digest"]
+
+
+def test_a_kernel_is_stored_beside_its_image_and_goes_with_it(world: World) -> None:
+    made = world.create(
+        "Image", "it", source=world.raw(), kernel=world.raw("k"), initrd=world.raw("i"), cmdline="quiet"
+    )
+    state = plain(made)
+    assert state["kernelPath"].endswith("it.kernel")
+    assert state["initrdPath"].endswith("it.initrd")
+    assert set(world.inventory()["marks"].values()) == {"done"}
+    world.delete("Image", made)
+    assert world.inventory() == {"guests": {}, "volumes": set(), "marks": {}}
+
+
+def test_an_image_for_another_architecture_is_refused(world: World) -> None:
+    with pytest.raises(InputError, match="m68k") as caught:
+        world.create("Image", "it", source=world.raw(), architecture="m68k")
+    assert caught.value.path == "architecture"
+
+
+@pytest.mark.requirement("FX-03")
+def test_an_image_stays_while_disks_are_overlays_of_it_and_they_are_named(world: World) -> None:
+    image = world.create("Image", "it", source=world.raw())
+    disk = world.create("Disk", "over", image=image.id)
+    server = world.create("Server", "web", image=image.id, powerState="stopped")
+    with pytest.raises(Refused, match="kiln/over, kiln/web-root are overlays of it"):
+        world.delete("Image", image)
+    world.delete("Server", server)
+    world.delete("Disk", disk)
+    world.delete("Image", image)
+    world.delete("Image", image)
+    assert world.inventory()["volumes"] == set()
+
+
+def test_an_import_of_an_image_has_its_kernel(world: World) -> None:
+    world.create("Image", "it", source=world.raw(), kernel=world.raw("k"))
+    found = world.resources["Image"].read(world.context(), f"{POOL}/it@{URI}", None, None)
+    assert found is not None
+    assert found.state.kernel_path.endswith("it.kernel")
+    assert found.state.digest.startswith("extents-sha256:")
+
+
+def test_an_image_that_is_still_being_made_is_not_used(world: World) -> None:
+    image = world.create("Image", "it", source=world.raw())
+    from kiln.resources.ownership import new_mark
+
+    world.node.volumes.write_mark(world.context(), VolumeRef(POOL, "it"), new_mark(world.context(), "image"))
+    with pytest.raises(InputError, match="still being made"):
+        world.create("Disk", "over", image=image.id)

@@ -1,0 +1,70 @@
+"""Node: one machine whatever the way to it, and defaults for what lies on it."""
+
+from __future__ import annotations
+
+import pytest
+from kiln.framework.errors import InputErrors, KilnError
+from kiln.framework.values import UNKNOWN
+
+from tests.unit.resources.world import URI, World, plain
+
+
+def test_a_node_tells_what_it_is(world: World) -> None:
+    made = world.create("Node", "host", group="lab")
+    state = plain(made)
+    assert made.id == state["identity"]
+    assert (state["uri"], state["group"], state["name"]) == (URI, "lab", "host")
+    assert state["cpus"] >= 1
+    assert state["acceleratorReason"]
+
+
+def test_the_uri_once_resolved_is_kept(world: World) -> None:
+    checked = world.check("Node", "host", {}, {"name": "host", "uri": "memory:///other"})
+    assert checked["uri"] == "memory:///other"
+
+
+def test_resources_on_a_node_take_its_pool(world: World) -> None:
+    world.check("Node", "host", {"storagePool": {"name": "fast", "path": "/fast"}})
+    assert world.check("Disk", "it", {"size": "1MiB", "node": URI})["pool"] == "fast"
+    assert world.check("Disk", "it", {"size": "1MiB", "node": "memory:///other"})["pool"] == "kiln"
+    assert world.check("Disk", "it", {"size": "1MiB", "node": UNKNOWN})["pool"] is UNKNOWN
+
+
+def test_a_pool_is_made_on_first_need_and_removed_when_it_is_empty(world: World) -> None:
+    made = world.create("Node", "host", storagePool={"name": "fast"})
+    assert world.node.volumes.pool(world.context(), "fast").active
+    disk = world.create("Disk", "it", size="1MiB", node=URI)
+    world.delete("Node", made)
+    assert world.node.volumes.pool(world.context(), "fast").active
+    world.delete("Disk", disk)
+    world.delete("Node", made)
+    with pytest.raises(KilnError):
+        world.node.volumes.pool(world.context(), "fast")
+
+
+def test_a_pool_that_was_there_before_is_never_removed(world: World) -> None:
+    world.node.volumes.ensure_pool(world.context(), "theirs", None)
+    for ref, _ in world.node.volumes.marks(world.context(), "theirs"):
+        world.node.volumes.delete_mark(world.context(), ref)
+    made = world.create("Node", "host")
+    world.delete("Node", made)
+    assert world.node.volumes.pool(world.context(), "theirs").active
+
+
+def test_an_unknown_accelerator_is_refused_with_what_is_allowed(world: World) -> None:
+    with pytest.raises(InputErrors, match=r"'auto', 'kvm' or 'tcg'") as caught:
+        world.check("Node", "host", {"accelerator": "hvf"})
+    assert caught.value.errors[0].path == "accelerator"
+
+
+def test_a_refresh_of_an_unchanged_node_changes_nothing(world: World) -> None:
+    made = world.create("Node", "host", accelerator="tcg", storagePool={"name": "kiln"})
+    found = world.read("Node", made)
+    assert found is not None
+    assert (found.id, found.inputs, found.state) == (made.id, world.inputs("Node", made), made.state)
+
+
+def test_an_import_takes_the_uri_after_the_at_sign(world: World) -> None:
+    found = world.resources["Node"].read(world.context(), f"host@{URI}", None, None)
+    assert found is not None
+    assert (found.inputs.name, found.inputs.uri) == ("host", URI)

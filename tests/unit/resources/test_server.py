@@ -1,0 +1,310 @@
+"""Server: checks, plans, creation, drift, changes in place, deletion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from kiln.framework.errors import Conflict, InputError, InputErrors, NotFound, Refused
+from kiln.framework.model import Impact
+from kiln.framework.operations import Outcome
+from kiln.framework.values import UNKNOWN, Secret
+from kiln.ports.volumes import VolumeRef
+
+from tests.unit.resources.world import POOL, URI, World, plain
+
+ROOT, SEED = VolumeRef(POOL, "it-root"), VolumeRef(POOL, "it-seed")
+
+
+@pytest.fixture
+def image(world: World) -> str:
+    return world.create("Image", "base", source=world.raw()).id
+
+
+@pytest.fixture
+def made(world: World, image: str) -> Outcome:
+    return world.create("Server", "it", image=image, powerState="stopped")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "path"),
+    [
+        ({}, "image"),
+        ({"diskSize": "1GiB", "disks": []}, "diskSize"),
+        ({"disks": [], "networks": [{}, {"network": "a", "bridge": "b"}]}, "networks[1].bridge"),
+        ({"disks": [], "networks": [{"mac": "1"}]}, "networks[0].mac"),
+        ({"disks": [], "memory": "1B"}, "memory"),
+        ({"disks": [], "vcpus": 0}, "vcpus"),
+        ({"disks": [], "firstBoot": {"user": "Root!"}}, "firstBoot.user"),
+        ({"disks": [], "firstBoot": {"password": "a\0"}}, "firstBoot.password"),
+        ({"disks": [], "firstBoot": {"password": "a\nb"}}, "firstBoot.password"),
+        ({"disks": [], "firstBoot": {"hostname": "no host"}}, "firstBoot.hostname"),
+        ({"disks": [], "waitTimeout": -1}, "waitTimeout"),
+        ({"disks": [], "shutdownTimeout": -1}, "shutdownTimeout"),
+        ({"disks": [], "boot": {"initrd": "/i"}}, "boot.initrd"),
+        ({"disks": ["/etc/passwd"]}, "disks[0]"),
+        ({"image": "no-id"}, "image"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_happens(world: World, inputs: dict[str, Any], path: str) -> None:
+    with pytest.raises(InputErrors) as caught:
+        world.check("Server", "it", inputs)
+    assert [error.path for error in caught.value.errors] == [path]
+    assert "a\0" not in str(caught.value)
+
+
+def test_what_is_not_known_yet_passes(world: World) -> None:
+    checked = world.check("Server", "it", {"image": UNKNOWN, "disks": [UNKNOWN], "node": UNKNOWN, "memory": UNKNOWN})
+    assert (checked["pool"], checked["node"]) == (UNKNOWN, UNKNOWN)
+
+
+def test_a_stated_password_is_secret_from_the_check_on(world: World) -> None:
+    checked = world.check("Server", "it", {"disks": [], "firstBoot": {"password": "sesame"}})
+    assert checked["firstBoot"]["password"] == Secret("sesame")
+
+
+@pytest.mark.parametrize(
+    ("change", "impact"),
+    [
+        ({"description": "new"}, Impact.LIVE),
+        ({"autostart": True}, Impact.LIVE),
+        ({"powerState": "running"}, Impact.LIVE),
+        ({"waitFor": "address"}, Impact.LIVE),
+        ({"waitTimeout": 5}, Impact.LIVE),
+        ({"shutdownTimeout": 5}, Impact.LIVE),
+        ({"memory": "1GiB"}, Impact.RESTART),
+        ({"vcpus": 2}, Impact.RESTART),
+        ({"cpuMode": "maximum"}, Impact.RESTART),
+        ({"networks": []}, Impact.RESTART),
+        ({"graphics": "vnc"}, Impact.RESTART),
+        ({"boot": {"order": ["hd"]}}, Impact.RESTART),
+        ({"name": "other"}, Impact.REPLACE),
+        ({"image": "kiln/other"}, Impact.REPLACE),
+        ({"diskSize": "8MiB"}, Impact.REPLACE),
+        ({"firmware": "efi"}, Impact.REPLACE),
+        ({"firstBoot": {"hostname": "new"}}, Impact.REPLACE),
+    ],
+)
+def test_each_change_has_the_impact_it_is_said_to_have(
+    world: World, made: Outcome, change: dict[str, Any], impact: Impact
+) -> None:
+    plan = world.diff("Server", made, **change)
+    assert {str(one.path[0]) for one in plan.changes} == set(change)
+    assert plan.impact is impact
+    assert plan.delete_first
+
+
+@pytest.mark.requirement("FX-02")
+def test_a_server_has_a_root_disk_that_is_an_overlay_of_its_image(world: World, made: Outcome) -> None:
+    chain = world.node.volumes.chain(world.context(), ROOT)
+    assert [str(volume.ref) for volume in chain] == [f"{POOL}/it-root", f"{POOL}/base"]
+    domain = world.node.domains.get(world.context(), made.id)
+    assert (domain.name, domain.state, domain.mark.phase if domain.mark else "") == ("it", "stopped", "done")
+
+
+@pytest.mark.requirement("FX-50")
+def test_each_server_has_a_password_of_its_own(world: World, image: str) -> None:
+    servers = [world.create("Server", name, image=image, powerState="stopped") for name in ("one", "two")]
+    assert all(isinstance(server.state["initialPassword"], Secret) for server in servers)
+    passwords = {plain(server)["initialPassword"] for server in servers}
+    assert len(passwords) == 2
+    assert all(len(password) == 20 and password.isalnum() for password in passwords)
+
+
+@pytest.mark.requirement("CI-38")
+def test_a_stated_hash_is_taken_as_it_is_and_no_password_is_told(world: World, image: str) -> None:
+    hashed = "$1$abcdefgh$" + "x" * 22
+    server = world.create("Server", "it", image=image, powerState="stopped", firstBoot={"password": hashed})
+    assert "initialPassword" not in server.state
+
+
+def test_a_server_with_neither_image_nor_first_boot_has_no_seed(world: World) -> None:
+    server = world.create("Server", "it", disks=[], powerState="stopped")
+    assert world.inventory()["volumes"] == set()
+    assert "initialPassword" not in server.state
+
+
+@pytest.mark.requirement("FX-55", "FX-56", "FX-57")
+def test_disks_are_attached_in_order_and_an_iso_as_the_first_thing_to_boot(world: World, image: str) -> None:
+    ids = [
+        world.create("Disk", "a", size="1MiB").id,
+        world.create("Disk", "cd", source=world.iso()).id,
+        world.create("Disk", "b", size="1MiB").id,
+    ]
+    server = world.create("Server", "it", image=image, disks=ids, powerState="stopped")
+    domain = world.node.domains.get(world.context(), server.id)
+    attached = {disk.target: (disk.device, (disk.path or "").rpartition("/")[2]) for disk in domain.disks}
+    assert attached == {
+        "vda": ("disk", "it-root"),
+        "vdb": ("disk", "a"),
+        "vdc": ("disk", "b"),
+        "sdb": ("cdrom", "cd"),
+        "sda": ("cdrom", "it-seed"),
+    }
+    assert plain(server)["bootOrder"] == ["sdb", "vda", "vdb", "vdc"]
+
+
+def test_a_server_read_right_after_its_creation_is_as_it_was_asked_for(world: World, image: str) -> None:
+    server = world.create("Server", "it", image=image, description="a <b>", autostart=True, vcpus=2)
+    found = world.read("Server", server)
+    assert found is not None
+    assert (found.id, found.inputs, found.state) == (server.id, world.inputs("Server", server), server.state)
+
+
+def test_missing_volumes_are_refused_at_their_property(world: World, image: str) -> None:
+    for inputs, path in (({"image": "kiln/no"}, "image"), ({"image": image, "disks": ["kiln/no"]}, "disks[0]")):
+        with pytest.raises(InputError, match="no volume 'kiln/no'") as caught:
+            world.create("Server", "it", **inputs)
+        assert caught.value.path == path
+    assert world.inventory()["guests"] == {}
+
+
+def test_an_iso_is_no_root_disk(world: World) -> None:
+    iso = world.create("Image", "cd", source=world.iso())
+    with pytest.raises(InputError, match="make a Disk from it"):
+        world.create("Server", "it", image=iso.id)
+
+
+def test_a_name_that_a_guest_has_is_refused_and_the_guest_left_alone(world: World, made: Outcome, image: str) -> None:
+    before = world.inventory()
+    with pytest.raises(Conflict, match="guest 'it' exists already"):
+        world.create("Server", "it", image=image)
+    assert world.inventory() == before
+
+
+def test_drift_is_told_in_the_words_of_a_program(world: World, image: str) -> None:
+    disk = world.create("Disk", "data", size="1MiB")
+    server = world.create("Server", "it", image=image, disks=[disk.id])
+    ctx = world.context()
+    world.node.domains.destroy(ctx, server.id)
+    world.node.domains.detach_disk(ctx, server.id, "vdb")
+    world.node.domains.set_autostart(ctx, server.id, True)
+    world.node.domains.set_description(ctx, server.id, "theirs")
+    found = world.read("Server", server)
+    assert found is not None
+    expected = {**world.inputs("Server", server), "powerState": "stopped", "autostart": True, "description": "theirs"}
+    del expected["disks"]
+    assert found.inputs == expected
+    assert found.state["state"] == "stopped"
+
+
+def test_a_guest_that_is_gone_is_gone(world: World, made: Outcome) -> None:
+    world.node.domains.undefine(world.context(), made.id)
+    assert world.read("Server", made) is None
+
+
+def test_a_server_whose_guest_was_undefined_is_made_again_with_its_root_disk(
+    world: World, made: Outcome, image: str
+) -> None:
+    world.node.domains.undefine(world.context(), made.id)
+    world.node.volumes.grow(world.context(), ROOT, 2 << 20)
+    again = world.create("Server", "it", image=image, powerState="stopped", diskSize="4MiB")
+    assert again.id != made.id
+    assert world.node.volumes.get(world.context(), ROOT).virtual_size == 4 << 20
+    assert plain(again)["initialPassword"] != plain(made)["initialPassword"]
+    world.delete("Server", again)
+    assert world.inventory()["volumes"] == {image}
+
+
+def test_a_root_disk_that_a_fault_left_attached_to_nothing_survives_the_fault(
+    world: World, made: Outcome, image: str
+) -> None:
+    from tests.unit.resources.world import Injected, Steps
+
+    world.node.domains.undefine(world.context(), made.id)
+    with pytest.raises(Injected):
+        world.create("Server", "it", Steps(("before", "define domain")), image=image, powerState="stopped")
+    assert "kiln/it-root" in world.inventory()["volumes"]
+
+
+def test_the_root_disk_of_another_resource_is_not_taken(world: World, made: Outcome, image: str) -> None:
+    world.node.domains.undefine(world.context(), made.id)
+    other = world.context("another-stack")
+    inputs = world.check("Server", "it", {"image": image, "powerState": "stopped"})
+    from kiln.framework import operations
+
+    with pytest.raises(Conflict, match="kiln/it-root"):
+        operations.create(other, world.resources["Server"], inputs)
+
+
+def test_another_uri_of_the_same_machine_changes_nothing(world: World, made: Outcome) -> None:
+    plan = world.diff("Server", made, node=URI)
+    assert plan.empty
+
+
+def test_settings_change_in_place_and_keep_the_guest(world: World, made: Outcome) -> None:
+    before = world.node.domains.get(world.context(), made.id)
+    changed = world.update("Server", made, memory="1GiB", vcpus=2, description="new", autostart=True)
+    domain = world.node.domains.get(world.context(), made.id)
+    assert (changed.id, domain.memory, domain.vcpus) == (made.id, 1 << 20, 2)
+    assert (domain.description, domain.autostart) == ("new", True)
+    assert [nic.mac for nic in domain.nics] == [nic.mac for nic in before.nics]
+    assert [disk.path for disk in domain.disks] == [disk.path for disk in before.disks]
+    assert plain(changed)["initialPassword"] == plain(made)["initialPassword"]
+
+
+def test_a_guest_is_started_and_stopped_in_place(world: World, made: Outcome) -> None:
+    started = world.update("Server", made, powerState="running")
+    assert plain(started)["state"] == "running"
+    stopped = world.update("Server", started, powerState="stopped", shutdownTimeout=1)
+    assert plain(stopped)["state"] == "stopped"
+
+
+def test_a_changed_guest_that_ran_runs_again(world: World, image: str) -> None:
+    server = world.create("Server", "it", image=image, shutdownTimeout=1)
+    assert plain(server)["state"] == "running"
+    assert plain(world.update("Server", server, memory="1GiB"))["state"] == "running"
+
+
+def test_an_update_of_a_guest_that_is_gone_says_so(world: World, made: Outcome) -> None:
+    world.node.domains.undefine(world.context(), made.id)
+    with pytest.raises(NotFound):
+        world.update("Server", made, memory="1GiB")
+
+
+def test_deleting_removes_the_guest_and_what_it_owns_and_nothing_else(world: World, image: str) -> None:
+    disk = world.create("Disk", "data", size="1MiB")
+    server = world.create("Server", "it", image=image, disks=[disk.id], shutdownTimeout=1)
+    world.delete("Server", server)
+    assert world.inventory()["guests"] == {}
+    assert world.inventory()["volumes"] == {image, disk.id}
+    world.delete("Server", server)
+
+
+def test_a_root_disk_that_others_are_built_on_keeps_its_server(world: World, made: Outcome) -> None:
+    overlay = world.create("Disk", "over", image=str(ROOT))
+    with pytest.raises(Refused, match="kiln/over is an overlay"):
+        world.delete("Server", made)
+    assert world.read("Server", made) is not None
+    world.delete("Disk", overlay)
+    world.delete("Server", made)
+
+
+def test_a_volume_that_only_has_the_name_of_a_root_disk_is_not_deleted(world: World, made: Outcome) -> None:
+    world.delete("Server", made)
+    disk = world.create("Disk", "it-root", size="1MiB")
+    with pytest.raises(Refused, match="not the server's own"):
+        world.delete("Server", made)
+    assert disk.id in world.inventory()["volumes"]
+
+
+def test_an_import_by_name_or_by_uuid_finds_the_same_guest(world: World, made: Outcome) -> None:
+    resource = world.resources["Server"]
+    by_name = resource.read(world.context(), f"it@{URI}", None, None)
+    by_uuid = resource.read(world.context(), made.id, None, None)
+    assert by_name is not None
+    assert by_uuid is not None
+    assert by_name.id == by_uuid.id == made.id
+    assert by_name.inputs == by_uuid.inputs
+    assert by_name.inputs.memory.kib == 512 * 1024
+
+
+def test_a_preview_tells_all_outputs_as_unknown_and_touches_nothing(world: World, image: str) -> None:
+    from kiln.framework import operations
+
+    before = world.inventory()
+    checked = world.check("Server", "it", {"image": image})
+    outcome = operations.create(world.context(), world.resources["Server"], checked, preview=True)
+    assert outcome.state["uuid"] is UNKNOWN
+    assert outcome.state["name"] == "it"
+    assert world.inventory() == before
