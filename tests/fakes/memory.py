@@ -85,7 +85,9 @@ class MemoryNode:
             raise Refused(f"KVM does not work on {self.uri}", cause=self.proven.reason)
         return self.proven
 
-    def prerequisites(self, ctx: Context, pool: str, network: str | None) -> Sequence[Prerequisite]:
+    def prerequisites(
+        self, ctx: Context, pool: str, network: str | None, *, afresh: bool = False
+    ) -> Sequence[Prerequisite]:
         ctx.check("check the node")
         return (Prerequisite("libvirt", "ok", "in memory"), *self.missing)
 

@@ -51,7 +51,7 @@ def doctor(
 def examine(ctx: Context, nodes: Nodes, uri: str, pool: str, network: str | None) -> Sequence[Prerequisite]:
     """All prerequisites of the node at ``uri``; one that does not answer has only the first, failed."""
     try:
-        return nodes.get(ctx, uri).prerequisites(ctx, pool, network)
+        return nodes.get(ctx, uri).prerequisites(ctx, pool, network, afresh=True)
     except Refused as error:
         return (Prerequisite("libvirt", "fail", error.what, error.action or ""),)
     except Unreachable as error:

@@ -105,8 +105,10 @@ class Node(Protocol):
 
         Raises InputError-free ``Refused`` when ``kvm`` is wanted and the probe shows that it does not work."""
 
-    def prerequisites(self, ctx: Context, pool: str, network: str | None) -> Sequence[Prerequisite]:
-        """Everything a node needs, checked now (see ``kiln doctor``)."""
+    def prerequisites(
+        self, ctx: Context, pool: str, network: str | None, *, afresh: bool = False
+    ) -> Sequence[Prerequisite]:
+        """Everything a node needs, checked now (see ``kiln doctor``). ``afresh`` probes the accelerator again."""
 
 
 class Nodes(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 from kiln.framework.context import Context
@@ -171,7 +172,7 @@ class Node(Resource[NodeInputs, NodeState]):
         elif inputs.uri is None:
             inputs = inputs.model_copy(update={"uri": self._site.uri})
         self._site.learn(inputs.uri, _defaults(inputs))
-        observed = self._observe(ctx, self._site.node(ctx, inputs.uri), inputs)
+        observed = self._observe(ctx, self._site.node(ctx, inputs.uri), inputs, state)
         if state is not None and state.identity and observed.identity != state.identity:
             raise Refused(
                 f"'{inputs.uri}' leads to another machine than the one in the state",
@@ -197,7 +198,9 @@ class Node(Resource[NodeInputs, NodeState]):
             return self._site.storage_pool, None
         return inputs.storage_pool.name, inputs.storage_pool.path
 
-    def _observe(self, ctx: Context, node: ConnectedNode, inputs: NodeInputs) -> NodeState:
+    def _observe(
+        self, ctx: Context, node: ConnectedNode, inputs: NodeInputs, known: NodeState | None = None
+    ) -> NodeState:
         ctx.log.status("probing the accelerator")
         try:
             accelerator = node.accelerator(ctx, inputs.accelerator)
@@ -210,7 +213,7 @@ class Node(Resource[NodeInputs, NodeState]):
         for item in checked:
             if item.status == "fail":
                 ctx.log.warning(f"{item.name}: {item.detail}" + (f"; {item.mend}" if item.mend else ""))
-        return _state(inputs, facts, accelerator, list(checked))
+        return _state(inputs, facts, accelerator, _steady(known, checked))
 
 
 def _defaults(inputs: NodeInputs) -> NodeDefaults:
@@ -225,7 +228,20 @@ def _defaults(inputs: NodeInputs) -> NodeDefaults:
     )
 
 
-def _state(inputs: NodeInputs, facts: NodeFacts, accelerator: Accelerator, checked: list[Prerequisite]) -> NodeState:
+def _steady(known: NodeState | None, checked: Sequence[Prerequisite]) -> list[NodePrerequisite]:
+    """The prerequisites; as they are known while only details such as free space differ, which is no news."""
+    found = [
+        NodePrerequisite(name=item.name, status=item.status, detail=item.detail, mend=item.mend or None)
+        for item in checked
+    ]
+    before = list(known.prerequisites or []) if known is not None else []
+    same = [(item.name, item.status) for item in before] == [(item.name, item.status) for item in found]
+    return before if same else found
+
+
+def _state(
+    inputs: NodeInputs, facts: NodeFacts, accelerator: Accelerator, checked: list[NodePrerequisite]
+) -> NodeState:
     return NodeState(
         **dict(inputs),
         identity=facts.identity,
@@ -240,9 +256,6 @@ def _state(inputs: NodeInputs, facts: NodeFacts, accelerator: Accelerator, check
         emulator_version=facts.emulator_version,
         firmwares=list(facts.firmwares),
         confinement=list(facts.confinement),
-        prerequisites=[
-            NodePrerequisite(name=item.name, status=item.status, detail=item.detail, mend=item.mend or None)
-            for item in checked
-        ],
+        prerequisites=checked,
         platform_info=dict(facts.info),
     )

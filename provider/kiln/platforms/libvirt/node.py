@@ -50,10 +50,12 @@ class LibvirtNode:
         """The accelerator guests will get."""
         return self._accelerator(ctx, wanted, afresh=False)
 
-    def prerequisites(self, ctx: Context, pool: str, network: str | None) -> Sequence[Prerequisite]:
-        """Everything a node needs, checked now; also what is remembered is tried again."""
+    def prerequisites(
+        self, ctx: Context, pool: str, network: str | None, *, afresh: bool = False
+    ) -> Sequence[Prerequisite]:
+        """Everything a node needs, checked now; ``afresh`` tries again also what is remembered."""
         return prerequisites.check(
-            ctx, self._link, self, lambda: self._accelerator(ctx, "auto", afresh=True), pool=pool, network=network
+            ctx, self._link, self, lambda: self._accelerator(ctx, "auto", afresh=afresh), pool=pool, network=network
         )
 
     def _accelerator(self, ctx: Context, wanted: Literal["auto", "kvm", "tcg"], *, afresh: bool) -> Accelerator:
