@@ -18,7 +18,7 @@ _MODES = provider_pb2.CheckRequest.AutonamingOptions
 
 
 def by_token(offered: Mapping[str, T], token: str) -> T:
-    """The resource or function of a token such as ``kiln:index:Server``. Raises KilnError naming what there is."""
+    """The resource or function of a token such as ``toy:index:Thing``. Raises KilnError naming what there is."""
     name = token.rpartition(":")[2]
     if name not in offered:
         known = ", ".join(sorted(offered)) or "none"
