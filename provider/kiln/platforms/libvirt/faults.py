@@ -47,6 +47,8 @@ _FORBIDDEN = frozenset(
 _TRANSPORT = frozenset({ErrorDomain.RPC, ErrorDomain.REMOTE, ErrorDomain.SSH, ErrorDomain.LIBSSH})
 _EXISTS = re.compile(r"already (exists|in use|defined)|exists already", re.IGNORECASE)
 _VAGUE = frozenset({ErrorCode.OPERATION_FAILED, ErrorCode.OPERATION_INVALID, ErrorCode.INTERNAL_ERROR})
+# A volume that libvirt still lists and whose file is gone.
+_GONE = re.compile(r"unable to open stream for .*no such file or directory", re.IGNORECASE)
 _FULL = re.compile(r"no space left|disk quota exceeded|not enough (free )?space", re.IGNORECASE)
 
 
@@ -88,6 +90,8 @@ def translate(error: BaseException, doing: str, uri: str) -> KilnError:
     translated: KilnError
     if broken(error):
         translated = Unreachable(what, cause=cause, action=reach_advice(uri, cause))
+    elif code == ErrorCode.SYSTEM_ERROR and _GONE.search(cause):
+        translated = NotFound(what, cause=cause, action="look for the file on the node")
     elif code in _ABSENT:
         translated = NotFound(
             what, cause=cause, action=f"look for it on the node: {_LOOK[ErrorCode(code)].format(uri)}"

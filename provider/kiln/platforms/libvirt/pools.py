@@ -114,16 +114,17 @@ class Pools:
             raise  # the directory belongs to a pool of another name
         return True
 
-    def remove(self, ctx: Context, name: str) -> None:
-        """Stop the pool, remove its directory if that is empty, and its definition."""
+    def remove(self, ctx: Context, name: str, *, with_directory: bool) -> None:
+        """Stop the pool, remove its directory if that is asked for and it is empty, and its definition."""
 
         def work(opened: Opened) -> None:
             handle = known(opened, name).handle
             opened.pools.pop(name, None)
             with tolerating(ErrorCode.OPERATION_INVALID):
                 handle.destroy()
-            with contextlib.suppress(Exception):  # a directory that somebody keeps something in stays
-                handle.delete(0)
+            if with_directory:
+                with contextlib.suppress(Exception):  # a directory that somebody keeps something in stays
+                    handle.delete(0)
             handle.undefine()
 
         self._link.run(ctx, f"remove storage pool '{name}'", work)

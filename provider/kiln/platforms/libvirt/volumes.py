@@ -16,6 +16,7 @@ from kiln.platforms.libvirt.faults import tolerating
 from kiln.platforms.libvirt.locks import locked
 from kiln.platforms.libvirt.pools import Pools, known
 from kiln.platforms.libvirt.sidecars import Sidecars
+from kiln.platforms.libvirt.uris import is_local
 from kiln.platforms.libvirt.xml.volume import told_volume
 from kiln.platforms.libvirt.xml.volume import volume as volume_document
 from kiln.ports.marks import Mark
@@ -25,6 +26,8 @@ T = TypeVar("T")
 
 # A copy of a large volume takes as long as it takes; the operation's own deadline ends it.
 _COPY_SECONDS = 86400.0
+# The key of a pool's mark that says whether its directory was made with it.
+_DIRECTORY = "directory"
 
 
 class LibvirtVolumes:
@@ -45,28 +48,28 @@ class LibvirtVolumes:
         if self._pools.start(ctx, name):
             return False
         with locked(ctx, self._link.uri, f"pool {name}"):
-            if self._pools.start(ctx, name) or not self._pools.make(ctx, name, path):
+            if self._pools.start(ctx, name):
                 return False
-            mark = Mark(operation="shared", phase="done", urn=ctx.urn, role="pool")
+            # A directory that was there, or on another machine may have been, is not Kiln's to remove.
+            new = path is None or (is_local(self._link.uri) and not Path(path).exists())
+            if not self._pools.make(ctx, name, path):
+                return False
+            info = {_DIRECTORY: "new" if new else "theirs"}
+            mark = Mark(operation="shared", phase="done", urn=ctx.urn, role="pool", info=info)
             self._sidecars.write(ctx, name, marks.POOL_MARK, mark, new=False)
             return True
 
     def remove_pool(self, ctx: Context, name: str) -> bool:
         """Remove a pool that Kiln made and that holds no volume."""
         with locked(ctx, self._link.uri, f"pool {name}"):
-            try:
-                if (
-                    not self._pools.start(ctx, name)
-                    or self.list(ctx, name)
-                    or self._sidecars.read(ctx, name, marks.POOL_MARK) is None
-                ):
-                    return False
-            except NotFound:
+            if not self._pools.start(ctx, name):
                 return False
-            if self._sidecars.all(ctx, name):
-                return False  # somebody is about to make a volume, or died doing so; `kiln gc` tells
+            mark = self._sidecars.read(ctx, name, marks.POOL_MARK)
+            # A mark without a volume is somebody about to make one, or who died doing so: `kiln gc` tells.
+            if mark is None or self.list(ctx, name) or self._sidecars.all(ctx, name):
+                return False
             self._sidecars.delete(ctx, name, marks.POOL_MARK)
-            self._pools.remove(ctx, name)
+            self._pools.remove(ctx, name, with_directory=mark.info.get(_DIRECTORY) == "new")
             return True
 
     def list(self, ctx: Context, pool: str) -> Sequence[Volume]:

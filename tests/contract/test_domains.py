@@ -1,0 +1,266 @@
+"""What every driver of ``ports.Domains`` does."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+
+import pytest
+from kiln.framework.context import Cancellation, Context
+from kiln.framework.errors import Cancelled, Conflict, KilnError, NotFound, Refused
+from kiln.ports.domains import BootSpec, DiskSpec, NicSpec
+from kiln.ports.marks import Mark
+from kiln.ports.nodes import Node
+from kiln.ports.volumes import VolumeRef
+
+from tests.contract.conftest import DRIVERS
+from tests.contract.guests import MARK, bootable, heard, spec
+from tests.fakes.memory import MemoryNode
+
+pytestmark = pytest.mark.parametrize("node", [DRIVERS[0], DRIVERS[2]], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def clean(no_guest_is_left: None) -> None:
+    """Every test here makes guests."""
+
+
+def test_a_guest_is_read_back_as_it_was_defined(node: Node, ctx: Context, pool: str, name: str) -> None:
+    base = node.volumes.create(ctx, VolumeRef(pool, "base"), format="qcow2", virtual_size=1 << 20)
+    top = VolumeRef(pool, "top & <co>")
+    node.volumes.create(ctx, top, format="qcow2", virtual_size=1 << 20, backing=base)
+    cd = node.volumes.create(ctx, VolumeRef(pool, "cd"), format="iso", virtual_size=1 << 20)
+    wanted = spec(
+        name,
+        vcpus=2,
+        disks=(
+            DiskSpec(node.volumes.chain(ctx, top), "vda", boot_order=2, serial="root-1"),
+            DiskSpec((cd,), "sda", device="cdrom", bus="scsi", boot_order=1),
+        ),
+        nics=(NicSpec("52:54:00:00:00:01", network="default"), NicSpec("52:54:00:00:00:02", bridge="virbr0")),
+        boot=BootSpec("/boot/k", "/boot/i", 'console=ttyS0 a="<&>"'),
+        description="first line\n\tsecond <line>",
+        metadata={"key & <": ' "value"\nwith lines\n'},
+    )
+    defined = node.domains.define(ctx, wanted)
+    assert defined == node.domains.get(ctx, wanted.uuid) == node.domains.by_name(ctx, name)
+    assert defined in node.domains.list(ctx)
+    told = {
+        key: getattr(defined, key) for key in ("name", "uuid", "state", "memory", "vcpus", "cpu_mode", "mark", "boot")
+    }
+    assert told == {
+        "name": name,
+        "uuid": wanted.uuid,
+        "state": "stopped",
+        "memory": 64 << 10,
+        "vcpus": 2,
+        "cpu_mode": "auto",
+        "mark": MARK,
+        "boot": wanted.boot,
+    }
+    assert (defined.description, defined.metadata, defined.graphics) == (wanted.description, wanted.metadata, "none")
+    assert (defined.accelerator, defined.firmware, defined.autostart) == ("tcg", "bios", False)
+    root, disc = defined.disks
+    assert (root.target, root.device, root.bus, root.format, root.serial, root.boot_order) == (
+        "vda",
+        "disk",
+        "virtio",
+        "qcow2",
+        "root-1",
+        2,
+    )
+    assert root.path == node.volumes.get(ctx, top).path
+    assert (disc.target, disc.device, disc.bus, disc.format, disc.path) == ("sda", "cdrom", "scsi", "raw", cd.path)
+    assert [(nic.mac, nic.kind, nic.source, nic.model) for nic in defined.nics] == [
+        ("52:54:00:00:00:01", "network", "default", "virtio"),
+        ("52:54:00:00:00:02", "bridge", "virbr0", "virtio"),
+    ]
+
+
+def test_a_guest_that_is_not_there_is_not_found(node: Node, ctx: Context, name: str) -> None:
+    absent = str(uuid.uuid4())
+    for call in (
+        lambda: node.domains.get(ctx, absent),
+        lambda: node.domains.by_name(ctx, name),
+        lambda: node.domains.start(ctx, absent),
+        lambda: node.domains.set_mark(ctx, absent, MARK),
+        lambda: node.domains.addresses(ctx, absent),
+    ):
+        with pytest.raises(NotFound):
+            call()
+
+
+def test_undoing_what_is_not_there_succeeds(node: Node, ctx: Context) -> None:
+    absent = str(uuid.uuid4())
+    node.domains.destroy(ctx, absent)
+    node.domains.undefine(ctx, absent)
+    assert node.domains.shutdown(ctx, absent, 1)
+
+
+def test_redefining_keeps_the_guest_and_changes_it(node: Node, ctx: Context, name: str) -> None:
+    wanted = spec(name)
+    node.domains.define(ctx, wanted)
+    node.domains.set_autostart(ctx, wanted.uuid, True)
+    changed = node.domains.define(ctx, replace(wanted, memory=96 << 10, cpu_mode="qemu64", description="new"))
+    assert (changed.uuid, changed.memory, changed.cpu_mode, changed.description) == (
+        wanted.uuid,
+        96 << 10,
+        "qemu64",
+        "new",
+    )
+    assert changed.autostart
+
+
+def test_a_name_or_uuid_of_another_guest_is_a_conflict(node: Node, ctx: Context, name: str) -> None:
+    wanted = spec(name)
+    node.domains.define(ctx, wanted)
+    with pytest.raises(Conflict):
+        node.domains.define(ctx, spec(name))
+    with pytest.raises(Conflict):
+        node.domains.define(ctx, replace(wanted, name=f"{name}-other"))
+    assert node.domains.get(ctx, wanted.uuid).name == name
+
+
+def test_marks_descriptions_and_autostart_are_replaced_one_by_one(node: Node, ctx: Context, name: str) -> None:
+    wanted = spec(name, description="old", metadata={"kept": "yes"})
+    node.domains.define(ctx, wanted)
+    node.domains.set_mark(ctx, wanted.uuid, Mark("op-1", "done", role="server"))
+    node.domains.set_description(ctx, wanted.uuid, "new\nlines")
+    node.domains.set_autostart(ctx, wanted.uuid, True)
+    found = node.domains.get(ctx, wanted.uuid)
+    assert (found.mark, found.metadata) == (Mark("op-1", "done", role="server"), {"kept": "yes"})
+    assert (found.description, found.autostart, found.cpu_mode) == ("new\nlines", True, "auto")
+    assert found in node.domains.list(ctx)
+    node.domains.set_description(ctx, wanted.uuid, None)
+    node.domains.set_autostart(ctx, wanted.uuid, False)
+    found = node.domains.get(ctx, wanted.uuid)
+    assert (found.description, found.autostart) == (None, False)
+
+
+def test_a_console_opened_with_the_start_misses_nothing(node: Node, ctx: Context, pool: str, name: str) -> None:
+    wanted = spec(name, disks=(bootable(node, ctx, VolumeRef(pool, "disk")),))
+    node.domains.define(ctx, wanted)
+    console = node.domains.start(ctx, wanted.uuid, with_console=True)
+    assert console is not None
+    try:
+        assert heard(ctx, console)
+        assert node.domains.get(ctx, wanted.uuid).state == "running"
+        cancellation = Cancellation()
+        cancellation.cancel()
+        with pytest.raises(Cancelled):
+            console.read(Context(cancellation=cancellation), 60)
+    finally:
+        console.close()
+        console.close()
+    assert node.domains.get(ctx, wanted.uuid).state == "running"
+
+
+def test_starting_twice_leaves_the_guest_alone(node: Node, ctx: Context, name: str) -> None:
+    wanted = spec(name)
+    node.domains.define(ctx, wanted)
+    assert node.domains.start(ctx, wanted.uuid) is None
+    assert node.domains.start(ctx, wanted.uuid) is None
+    assert node.domains.get(ctx, wanted.uuid).state == "running"
+
+
+def test_changes_reach_a_running_guest(node: Node, ctx: Context, name: str) -> None:
+    wanted = spec(name)
+    node.domains.define(ctx, wanted)
+    node.domains.start(ctx, wanted.uuid)
+    node.domains.set_mark(ctx, wanted.uuid, Mark("op-1", "done"))
+    node.domains.set_description(ctx, wanted.uuid, "live")
+    node.domains.destroy(ctx, wanted.uuid)
+    found = node.domains.get(ctx, wanted.uuid)
+    assert (found.mark, found.description, found.state) == (Mark("op-1", "done"), "live", "stopped")
+
+
+def test_a_guest_that_does_not_hear_is_forced_off(node: Node, ctx: Context, pool: str, name: str) -> None:
+    wanted = spec(name, disks=(bootable(node, ctx, VolumeRef(pool, "disk")),))
+    node.domains.define(ctx, wanted)
+    if isinstance(node, MemoryNode):
+        node.domains.guests[wanted.uuid].deaf = True
+    node.domains.start(ctx, wanted.uuid)
+    assert not node.domains.shutdown(ctx, wanted.uuid, 0.5)
+    assert node.domains.get(ctx, wanted.uuid).state == "stopped"
+    assert node.domains.shutdown(ctx, wanted.uuid, 60)
+
+
+def test_undefining_a_running_guest_and_forcing_it_off_leaves_nothing(node: Node, ctx: Context, name: str) -> None:
+    wanted = spec(name)
+    node.domains.define(ctx, wanted)
+    node.domains.start(ctx, wanted.uuid)
+    node.domains.undefine(ctx, wanted.uuid)
+    node.domains.destroy(ctx, wanted.uuid)
+    with pytest.raises(NotFound):
+        node.domains.get(ctx, wanted.uuid)
+
+
+def test_what_a_guest_lacks_keeps_it_from_starting_and_is_no_absent_guest(
+    node: Node, ctx: Context, pool: str, name: str
+) -> None:
+    wanted = spec(name, nics=(NicSpec("52:54:00:00:00:03", network="no-such-network"),))
+    node.domains.define(ctx, wanted)
+    with pytest.raises(KilnError) as caught:
+        node.domains.start(ctx, wanted.uuid)
+    assert not isinstance(caught.value, NotFound)
+    disk = bootable(node, ctx, VolumeRef(pool, "disk"))
+    node.domains.define(ctx, replace(wanted, nics=(), disks=(disk,)))
+    node.volumes.delete(ctx, VolumeRef(pool, "disk"))
+    with pytest.raises(KilnError) as caught:
+        node.domains.start(ctx, wanted.uuid, with_console=True)
+    assert not isinstance(caught.value, NotFound)
+    assert node.domains.get(ctx, wanted.uuid).state == "stopped"
+
+
+@pytest.mark.parametrize("running", [False, True], ids=["stopped", "running"])
+def test_a_cd_is_taken_out_of_a_guest(node: Node, ctx: Context, pool: str, name: str, running: bool) -> None:
+    cd = node.volumes.create(ctx, VolumeRef(pool, "cd"), format="iso", virtual_size=1 << 20)
+    root = bootable(node, ctx, VolumeRef(pool, "disk"))
+    wanted = spec(name, disks=(root, DiskSpec((cd,), "sda", device="cdrom", bus="scsi")))
+    node.domains.define(ctx, wanted)
+    if running:
+        node.domains.start(ctx, wanted.uuid)
+    node.domains.detach_disk(ctx, wanted.uuid, "sda")
+    node.domains.detach_disk(ctx, wanted.uuid, "sda")
+    assert [disk.target for disk in node.domains.get(ctx, wanted.uuid).disks] == ["vda"]
+    node.domains.destroy(ctx, wanted.uuid)
+    assert [disk.target for disk in node.domains.get(ctx, wanted.uuid).disks] == ["vda"]
+
+
+def test_a_disk_in_use_grows_through_its_guest(node: Node, ctx: Context, pool: str, name: str) -> None:
+    ref = VolumeRef(pool, "disk")
+    wanted = spec(name, disks=(bootable(node, ctx, ref),))
+    node.domains.define(ctx, wanted)
+    path = node.volumes.get(ctx, ref).path
+    assert not node.domains.resize_disk(ctx, path, 2 << 20)
+    node.domains.start(ctx, wanted.uuid)
+    assert node.domains.resize_disk(ctx, path, 2 << 20)
+    assert node.domains.resize_disk(ctx, path, 2 << 20)
+    assert node.volumes.get(ctx, ref).virtual_size == 2 << 20
+    with pytest.raises(Refused):
+        node.domains.resize_disk(ctx, path, 1 << 20)
+    assert not node.domains.resize_disk(ctx, "/no/such/disk", 1 << 20)
+
+
+def test_a_guest_without_agent_or_network_has_no_addresses(node: Node, ctx: Context, name: str) -> None:
+    wanted = spec(name)
+    node.domains.define(ctx, wanted)
+    ping = '{"execute":"guest-ping"}'
+    assert list(node.domains.addresses(ctx, wanted.uuid)) == []
+    assert node.domains.agent_command(ctx, wanted.uuid, ping, 1) is None
+    node.domains.start(ctx, wanted.uuid)
+    assert list(node.domains.addresses(ctx, wanted.uuid)) == []
+    assert node.domains.agent_command(ctx, wanted.uuid, ping, 1) is None
+
+
+def test_the_log_holds_what_the_console_said(node: Node, ctx: Context, pool: str, name: str) -> None:
+    wanted = spec(name, disks=(bootable(node, ctx, VolumeRef(pool, "disk")),))
+    node.domains.define(ctx, wanted)
+    assert node.domains.log_tail(ctx, wanted.uuid, 100) == b""
+    console = node.domains.start(ctx, wanted.uuid, with_console=True)
+    assert console is not None
+    assert heard(ctx, console)
+    console.close()
+    node.domains.destroy(ctx, wanted.uuid)
+    assert b"KILN-PROBE" in node.domains.log_tail(ctx, wanted.uuid, 100)
+    assert len(node.domains.log_tail(ctx, wanted.uuid, 3)) == 3

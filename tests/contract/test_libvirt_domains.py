@@ -1,0 +1,72 @@
+"""What only a guest on libvirt can show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import libvirt
+import pytest
+from kiln.framework.context import Context
+from kiln.framework.errors import InputError
+from kiln.platforms.libvirt.xml.text import parse
+from kiln.ports.domains import DiskSpec, NicSpec
+from kiln.ports.nodes import Node
+from kiln.ports.volumes import VolumeRef
+
+from tests.contract.conftest import DRIVERS, SYSTEM
+from tests.contract.guests import spec
+
+pytestmark = pytest.mark.parametrize("node", [DRIVERS[2]], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def clean(no_guest_is_left: None) -> None:
+    """Every test here makes guests."""
+
+
+def test_a_removed_guest_leaves_no_log(node: Node, ctx: Context, name: str) -> None:
+    wanted = spec(name)
+    log = node.domains.define(ctx, wanted).console_log
+    assert log is not None
+    node.domains.start(ctx, wanted.uuid)
+    assert Path(log).exists()
+    node.domains.destroy(ctx, wanted.uuid)
+    node.domains.undefine(ctx, wanted.uuid)
+    assert not Path(log).exists()
+
+
+def test_a_graphical_console_listens_on_the_loopback_alone(node: Node, ctx: Context, name: str) -> None:
+    wanted = spec(name, graphics="vnc", graphics_password="geheim01")
+    assert node.domains.define(ctx, wanted).graphics == "vnc"
+    node.domains.start(ctx, wanted.uuid)
+    port = node.domains.get(ctx, wanted.uuid).vnc_port
+    assert port is not None
+    listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    assert [address for address in listening if address.endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
+
+
+def test_an_unknown_platform_setting_is_refused_with_those_that_are_known(node: Node, ctx: Context, name: str) -> None:
+    with pytest.raises(InputError) as caught:
+        node.domains.define(ctx, spec(name, platform_config={"machin": "pc"}))
+    assert caught.value.path == "platformConfig.machin"
+    assert "machine" in str(caught.value)
+
+
+def test_at_least_sixteen_root_ports_are_free(node: Node, ctx: Context, pool: str, name: str) -> None:
+    disks = [node.volumes.create(ctx, VolumeRef(pool, f"d{i}"), format="raw", virtual_size=512) for i in range(3)]
+    wanted = spec(
+        name,
+        disks=tuple(DiskSpec((disk,), f"vd{'abc'[i]}") for i, disk in enumerate(disks)),
+        nics=(NicSpec("52:54:00:00:00:04", network="default"),),
+        graphics="vnc",
+        graphics_password="geheim01",
+    )
+    node.domains.define(ctx, wanted)
+    connection = libvirt.open(SYSTEM)
+    try:
+        root = parse(connection.lookupByUUIDString(wanted.uuid).XMLDesc(0))
+    finally:
+        connection.close()
+    ports = {found.get("index") for found in root.findall("devices/controller[@model='pcie-root-port']")}
+    used = {str(int(found.get("bus") or "0", 16)) for found in root.findall(".//address[@type='pci']")}
+    assert len(ports - used) >= 16

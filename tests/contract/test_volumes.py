@@ -1,0 +1,317 @@
+"""What every driver of ``ports.Volumes`` does."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from kiln.framework.context import Cancellation, Context
+from kiln.framework.errors import Cancelled, Conflict, KilnError, NotFound, Refused
+from kiln.ports.marks import Holder, Mark
+from kiln.ports.nodes import Node
+from kiln.ports.volumes import Chunk, VolumeRef
+
+from tests.contract.conftest import local, real
+
+MIB = 1 << 20
+MARK = Mark("op-1", "creating", urn='urn:"<é>', role="disk", holder=Holder("m", "b", 1, 2, 3), info={"a\n": "ü"})
+
+
+def test_a_pool_that_is_not_there_is_not_found(node: Node, ctx: Context, name: str) -> None:
+    with pytest.raises(NotFound):
+        node.volumes.pool(ctx, name)
+    with pytest.raises(NotFound):
+        node.volumes.list(ctx, name)
+    with pytest.raises(NotFound):
+        node.volumes.create(ctx, VolumeRef(name, "v"), format="raw", virtual_size=MIB)
+    with pytest.raises(NotFound):
+        node.volumes.get(ctx, VolumeRef(name, "v"))
+    assert not node.volumes.remove_pool(ctx, name)
+
+
+def test_a_pool_is_made_once(node: Node, ctx: Context, pool: str) -> None:
+    assert not node.volumes.ensure_pool(ctx, pool, None)
+    found = node.volumes.pool(ctx, pool)
+    assert found.active
+    assert found.available > 0
+
+
+def test_of_many_who_need_a_pool_one_makes_it(node: Node, ctx: Context, name: str) -> None:
+    made: list[bool] = []
+    barrier = threading.Barrier(6)
+
+    def ensure() -> None:
+        barrier.wait()
+        made.append(node.volumes.ensure_pool(ctx, name, None))
+
+    threads = [threading.Thread(target=ensure) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    try:
+        assert sorted(made) == [False] * 5 + [True]
+    finally:
+        assert node.volumes.remove_pool(ctx, name)
+
+
+def test_a_pool_that_holds_a_volume_is_not_removed(node: Node, ctx: Context, pool: str) -> None:
+    ref = VolumeRef(pool, "v")
+    node.volumes.create(ctx, ref, format="raw", virtual_size=MIB)
+    assert not node.volumes.remove_pool(ctx, pool)
+    node.volumes.delete(ctx, ref)
+    node.volumes.write_mark(ctx, ref, MARK)
+    assert not node.volumes.remove_pool(ctx, pool)
+
+
+@pytest.mark.parametrize("format", ["raw", "qcow2"])
+def test_a_new_volume_is_as_asked_for(node: Node, ctx: Context, pool: str, format: str) -> None:
+    ref = VolumeRef(pool, "v")
+    made = node.volumes.create(ctx, ref, format=format, virtual_size=3 * MIB)  # type: ignore[arg-type]
+    assert made == node.volumes.get(ctx, ref)
+    assert (made.ref, made.format, made.virtual_size, made.backing) == (ref, format, 3 * MIB, None)
+    assert [volume.ref for volume in node.volumes.list(ctx, pool)] == [ref]
+    assert node.volumes.by_path(ctx, made.path).ref == ref
+
+
+def test_the_image_of_a_cd_is_raw(node: Node, ctx: Context, pool: str) -> None:
+    assert node.volumes.create(ctx, VolumeRef(pool, "v"), format="iso", virtual_size=MIB).format == "raw"
+
+
+def test_a_taken_name_is_a_conflict(node: Node, ctx: Context, pool: str) -> None:
+    node.volumes.create(ctx, VolumeRef(pool, "v"), format="raw", virtual_size=MIB)
+    with pytest.raises(Conflict):
+        node.volumes.create(ctx, VolumeRef(pool, "v"), format="qcow2", virtual_size=MIB)
+
+
+def test_deleting_twice_and_in_no_pool_succeeds(node: Node, ctx: Context, pool: str) -> None:
+    ref = VolumeRef(pool, "v")
+    node.volumes.create(ctx, ref, format="raw", virtual_size=MIB)
+    node.volumes.delete(ctx, ref)
+    node.volumes.delete(ctx, ref)
+    node.volumes.delete_mark(ctx, ref)
+    node.volumes.delete(ctx, VolumeRef("contract-none", "v"))
+    node.volumes.delete_mark(ctx, VolumeRef("contract-none", "v"))
+    with pytest.raises(NotFound):
+        node.volumes.get(ctx, ref)
+
+
+def test_a_chain_is_told_from_the_top_and_overlays_from_the_bottom(node: Node, ctx: Context, pool: str) -> None:
+    refs = [VolumeRef(pool, name) for name in ("base", "middle", "top")]
+    backing = None
+    for ref in refs:
+        backing = node.volumes.create(ctx, ref, format="qcow2", virtual_size=2 * MIB, backing=backing)
+    other = VolumeRef(pool, "other")
+    node.volumes.create(ctx, other, format="qcow2", virtual_size=MIB)
+    assert [volume.ref for volume in node.volumes.chain(ctx, refs[2])] == refs[::-1]
+    assert node.volumes.get(ctx, refs[1]).backing_format == "qcow2"
+    assert set(node.volumes.overlays(ctx, refs[0])) == set(refs[1:])
+    assert node.volumes.overlays(ctx, refs[2]) == node.volumes.overlays(ctx, other) == ()
+
+
+def test_a_chain_that_leaves_the_pools_is_refused(node: Node, ctx: Context, pool: str) -> None:
+    base = node.volumes.create(ctx, VolumeRef(pool, "base"), format="raw", virtual_size=MIB)
+    node.volumes.create(ctx, VolumeRef(pool, "top"), format="qcow2", virtual_size=MIB, backing=base)
+    node.volumes.delete(ctx, base.ref)
+    with pytest.raises((Refused, NotFound)):
+        node.volumes.chain(ctx, VolumeRef(pool, "top"))
+
+
+@pytest.mark.parametrize("format", ["raw", "qcow2"])
+def test_a_volume_grows_and_never_shrinks(node: Node, ctx: Context, pool: str, format: str) -> None:
+    ref = VolumeRef(pool, "v")
+    node.volumes.create(ctx, ref, format=format, virtual_size=2 * MIB)  # type: ignore[arg-type]
+    node.volumes.grow(ctx, ref, 5 * MIB)
+    node.volumes.grow(ctx, ref, 5 * MIB)
+    assert node.volumes.get(ctx, ref).virtual_size == 5 * MIB
+    with pytest.raises(Refused):
+        node.volumes.grow(ctx, ref, 4 * MIB)
+    assert node.volumes.get(ctx, ref).virtual_size == 5 * MIB
+    with pytest.raises(NotFound):
+        node.volumes.grow(ctx, VolumeRef(pool, "none"), MIB)
+
+
+@pytest.mark.parametrize("format", ["raw", "qcow2"])
+def test_a_copy_owes_its_source_nothing_and_may_be_larger(node: Node, ctx: Context, pool: str, format: str) -> None:
+    base = node.volumes.create(ctx, VolumeRef(pool, "base"), format="qcow2", virtual_size=2 * MIB)
+    top = node.volumes.create(ctx, VolumeRef(pool, "top"), format="qcow2", virtual_size=2 * MIB, backing=base)
+    made = node.volumes.copy(ctx, top, VolumeRef(pool, "copy"), format=format, virtual_size=6 * MIB)  # type: ignore[arg-type]
+    assert (made.backing, made.virtual_size, made.format) == (None, 6 * MIB, format)
+    assert node.volumes.overlays(ctx, base.ref) == (top.ref,)
+
+
+def test_what_is_uploaded_is_read_back_with_its_holes(node: Node, ctx: Context, pool: str) -> None:
+    ref, data = VolumeRef(pool, "v"), random.Random(1).randbytes(700_001)
+    node.volumes.create(ctx, ref, format="raw", virtual_size=64 * MIB)
+    hole = 50 * MIB
+    rest = 64 * MIB - hole - 2 * len(data)
+    node.volumes.upload(ctx, ref, iter([Chunk(data), Chunk(None, hole), Chunk(memoryview(data)), Chunk(None, rest)]))
+    found = node.volumes.get(ctx, ref)
+    assert found.virtual_size == 64 * MIB
+    assert found.allocation < 16 * MIB
+    assert node.volumes.download(ctx, ref, 0, len(data)) == data
+    assert node.volumes.download(ctx, ref, len(data) + hole - 5, len(data) + 10) == bytes(5) + data + bytes(5)
+
+
+def test_nothing_of_an_empty_volume_shows_through_a_hole_at_the_front(node: Node, ctx: Context, pool: str) -> None:
+    ref = VolumeRef(pool, "v")
+    node.volumes.create(ctx, ref, format="qcow2", virtual_size=8 * MIB)
+    node.volumes.upload(ctx, ref, iter([Chunk(b"QFI\xfb"), Chunk(None, 2 * MIB), Chunk(b"end")]))
+    assert node.volumes.download(ctx, ref, 0, 1000) == b"QFI\xfb".ljust(1000, b"\0")
+    assert node.volumes.download(ctx, ref, 2 * MIB + 4, 3) == b"end"
+
+
+def test_an_upload_that_fails_or_is_cancelled_ends_with_that_error(node: Node, ctx: Context, pool: str) -> None:
+    ref, cancellation = VolumeRef(pool, "v"), Cancellation()
+    node.volumes.create(ctx, ref, format="raw", virtual_size=4 * MIB)
+
+    def broken() -> Chunk:
+        raise KilnError("the source broke")
+
+    def chunks(last: Callable[[], Chunk]):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        yield Chunk(bytes(MIB))
+        yield last()
+
+    with pytest.raises(KilnError, match="the source broke"):
+        node.volumes.upload(ctx, ref, chunks(broken))
+
+    def cancel() -> Chunk:
+        cancellation.cancel()
+        return Chunk(bytes(MIB))
+
+    with pytest.raises(Cancelled):
+        node.volumes.upload(Context(cancellation=cancellation), ref, chunks(cancel))
+    assert node.volumes.get(ctx, ref).virtual_size == 4 * MIB
+
+
+def test_a_mark_is_read_back_replaced_and_deleted(node: Node, ctx: Context, pool: str) -> None:
+    ref = VolumeRef(pool, "v")
+    assert node.volumes.read_mark(ctx, ref) is None
+    node.volumes.write_mark(ctx, ref, MARK)
+    assert node.volumes.read_mark(ctx, ref) == MARK
+    large = Mark("op-1", "done", info={"key": "x" * 10_000})
+    node.volumes.write_mark(ctx, ref, large)
+    assert node.volumes.read_mark(ctx, ref) == large
+    node.volumes.write_mark(ctx, ref, MARK)
+    assert node.volumes.read_mark(ctx, ref) == MARK
+    assert node.volumes.marks(ctx, pool) == [(ref, MARK)]
+    node.volumes.delete_mark(ctx, ref)
+    assert node.volumes.read_mark(ctx, ref) is None
+
+
+def test_marks_are_in_no_listing(node: Node, ctx: Context, pool: str) -> None:
+    node.volumes.write_mark(ctx, VolumeRef(pool, "v"), MARK)
+    assert list(node.volumes.list(ctx, pool)) == []
+
+
+def test_of_many_who_claim_a_name_one_wins(node: Node, ctx: Context, pool: str) -> None:
+    ref = VolumeRef(pool, "v")
+    won: list[str] = []
+    barrier = threading.Barrier(5)
+
+    def claim(operation: str) -> None:
+        barrier.wait()
+        try:
+            node.volumes.write_mark(ctx, ref, Mark(operation, "creating"), new=True)
+            won.append(operation)
+        except Conflict:
+            return
+
+    threads = [threading.Thread(target=claim, args=(f"op-{index}",)) for index in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    mark = node.volumes.read_mark(ctx, ref)
+    assert mark is not None
+    assert won == [mark.operation]
+
+
+@local
+@pytest.mark.parametrize("format", ["raw", "qcow2"])
+def test_a_finished_file_takes_its_final_name_whole(node: Node, ctx: Context, pool: str, format: str) -> None:
+    directory = node.volumes.local_directory(ctx, pool)
+    assert directory is not None
+    temporary = directory / ".kiln-upload"
+    source = node.volumes.create(ctx, VolumeRef(pool, "source"), format=format, virtual_size=3 * MIB)  # type: ignore[arg-type]
+    node.volumes.upload(ctx, source.ref, iter([Chunk(b"content" * 1000)]))
+    temporary.write_bytes(node.volumes.download(ctx, source.ref, 0, 7000))
+    ref = VolumeRef(pool, "v")
+    made = node.volumes.adopt(ctx, ref, format=format, virtual_size=3 * MIB, temporary=temporary)  # type: ignore[arg-type]
+    assert (made.ref, made.format) == (ref, format)
+    assert not temporary.exists()
+    assert node.volumes.download(ctx, ref, 0, 7000) == b"content" * 1000
+    assert ref in [volume.ref for volume in node.volumes.list(ctx, pool)]
+    temporary.write_bytes(b"other")
+    with pytest.raises(Conflict):
+        node.volumes.adopt(ctx, ref, format="raw", virtual_size=MIB, temporary=temporary)
+    assert node.volumes.download(ctx, ref, 0, 7) == b"content"
+    temporary.unlink()
+
+
+@real
+def test_what_was_removed_behind_the_node_is_not_found(node: Node, ctx: Context, pool: str) -> None:
+    made = node.volumes.create(ctx, VolumeRef(pool, "v"), format="raw", virtual_size=MIB)
+    Path(made.path).unlink()
+    with pytest.raises(NotFound):
+        node.volumes.get(ctx, made.ref)
+    node.volumes.delete(ctx, made.ref)
+
+
+@real
+def test_volumes_and_marks_are_readable_by_their_owner_alone(node: Node, ctx: Context, pool: str) -> None:
+    made = node.volumes.create(ctx, VolumeRef(pool, "v"), format="qcow2", virtual_size=MIB)
+    node.volumes.write_mark(ctx, made.ref, MARK)
+    directory = Path(made.path).parent
+    assert {file.name: oct(file.stat().st_mode & 0o777) for file in directory.iterdir()} == {
+        "v": "0o600",
+        ".v.kiln": "0o600",
+        ".kiln": "0o600",
+    }
+    assert directory.stat().st_mode & 0o777 == 0o711
+
+
+@real
+def test_a_directory_that_was_there_keeps_its_mode_and_stays(
+    node: Node, ctx: Context, name: str, tmp_path: Path
+) -> None:
+    directory = tmp_path / "theirs"
+    directory.mkdir(mode=0o755)
+    assert node.volumes.ensure_pool(ctx, name, str(directory))
+    assert directory.stat().st_mode & 0o777 == 0o755
+    assert node.volumes.remove_pool(ctx, name)
+    assert list(directory.iterdir()) == []
+
+
+@real
+def test_a_foreign_pool_is_used_and_never_removed(node: Node, ctx: Context, pool: str) -> None:
+    directory = Path(node.volumes.pool(ctx, pool).path)
+    mark = (directory / ".kiln").read_bytes()
+    (directory / ".kiln").unlink()
+    try:
+        assert not node.volumes.ensure_pool(ctx, pool, None)
+        assert not node.volumes.remove_pool(ctx, pool)
+        assert node.volumes.pool(ctx, pool).active
+    finally:
+        (directory / ".kiln").write_bytes(mark)
+
+
+@pytest.mark.parametrize("node", ["qemu with files"], indirect=True)
+def test_a_file_the_node_has_not_seen_yet_is_found(node: Node, ctx: Context, pool: str) -> None:
+    directory = node.volumes.local_directory(ctx, pool)
+    assert directory is not None
+    (directory / "v").write_bytes(bytes(MIB))
+    assert node.volumes.get(ctx, VolumeRef(pool, "v")).virtual_size == MIB
+
+
+@real
+def test_a_full_pool_is_told_with_what_to_do(node: Node, ctx: Context, pool: str) -> None:
+    available = node.volumes.pool(ctx, pool).available
+    ref = VolumeRef(pool, "v")
+    with pytest.raises(KilnError) as caught:
+        node.volumes.create(ctx, ref, format="raw", virtual_size=1 << 62)
+    assert caught.value.action
+    assert node.volumes.pool(ctx, pool).available > available // 2
