@@ -1,7 +1,7 @@
 # `make` lists what there is. Each target does all set-up that it needs. VERBOSE=1 shows the output of every command.
 
 PYTHON := .venv/bin/python
-# Two guests at a time are what two cores bear; more workers than that help the tests without guests alone.
+# Two guests at a time are what two cores bear. A file of tests stays with one worker, because its tests share a stack.
 WORKERS ?= 2
 PYTEST := $(PYTHON) -m pytest -p tools.pytest_requirements
 
@@ -29,7 +29,7 @@ demo-down: setup  ## destroy what the demo made
 
 test: setup lint check-generated  ## run all checks and all tests
 	@$(PYTHON) -m tools.requirements --forget
-	@$(PYTEST) -n $(WORKERS) --dist loadgroup
+	@$(PYTEST) -n $(WORKERS) --dist loadfile
 
 test-fast: setup  ## run the tests that need no guest and no pulumi
 	@$(PYTEST) -n auto tests/unit tests/hosts $(wildcard tests/contract)
