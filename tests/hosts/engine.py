@@ -179,7 +179,9 @@ class Plugin(Client):
         self.provider = provider
         self._engine = engine
         self._log = EngineLog(engine.address)
-        self._server, port = serve(Servicer(provider, self._log, observer))
+        servicer = Servicer(self._log, observer)
+        servicer.load(lambda: provider)
+        self._server, port = serve(servicer)
         super().__init__(grpc.insecure_channel(f"127.0.0.1:{port}"), provider.world)
 
     def start(self) -> None:

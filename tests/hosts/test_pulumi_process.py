@@ -11,8 +11,10 @@ from pathlib import Path
 import grpc
 import pytest
 from google.protobuf.empty_pb2 import Empty
+from kiln.hosts.pulumi.log import EngineLog
 from kiln.hosts.pulumi.main import HELP, run
-from kiln.hosts.pulumi.proto import provider_pb2_grpc
+from kiln.hosts.pulumi.proto import provider_pb2, provider_pb2_grpc
+from kiln.hosts.pulumi.server import Servicer, serve
 
 from tests.hosts.engine import FakeEngine
 from tests.hosts.toy import ToyProvider
@@ -82,3 +84,31 @@ print(sorted({"libvirt", "lxml", "requests", "pycdlib", "cryptography", "pulumi"
 """
     done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_provider_that_cannot_be_made_is_told_to_the_user(engine: FakeEngine) -> None:
+    def broken() -> ToyProvider:
+        raise ImportError("no module named toys")
+
+    log = EngineLog(engine.address)
+    servicer = Servicer(log)
+    server, port = serve(servicer)
+    servicer.load(broken)
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = provider_pb2_grpc.ResourceProviderStub(channel)
+        stub.Handshake(provider_pb2.ProviderHandshakeRequest())
+        with pytest.raises(grpc.RpcError, match="no module named toys"):
+            stub.GetPluginInfo(Empty())
+    server.stop(None).wait()
+    servicer.close()
+    log.close()
+
+
+def test_the_provider_is_closed_at_the_end(engine: FakeEngine) -> None:
+    provider = ToyProvider()
+    log = EngineLog(engine.address)
+    servicer = Servicer(log)
+    servicer.load(lambda: provider)
+    servicer.close()
+    log.close()
+    assert provider.closed

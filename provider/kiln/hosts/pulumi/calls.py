@@ -26,9 +26,8 @@ Response = TypeVar("Response")
 class Calls:
     """The operations under way. ``observer`` sees each step of each of them."""
 
-    def __init__(self, engine: EngineLog, homepage: str, observer: StepObserver | None = None) -> None:
+    def __init__(self, engine: EngineLog, observer: StepObserver | None = None) -> None:
         self.engine = engine
-        self.homepage = homepage
         self._observer = observer
         self._lock = threading.Lock()
         self._under_way: set[Cancellation] = set()
@@ -68,6 +67,10 @@ class HasCalls(Protocol):
 
     calls: Calls
 
+    @property
+    def homepage(self) -> str:
+        """Where defects are reported."""
+
 
 S = TypeVar("S", bound=HasCalls)
 Method = Callable[[S, Any, Context], Response]
@@ -83,18 +86,18 @@ def rpc(method: Callable[Concatenate[S, Request, Context, ...], Response]) -> Rp
             try:
                 return method(self, request, ctx)
             except Exception as error:
-                told = _tell(self.calls, ctx, request, error)
+                told = _tell(self, ctx, request, error)
         wire.set_trailing_metadata(told.metadata)
         wire.abort(told.code, told.message)
 
     return serve
 
 
-def _tell(calls: Calls, ctx: Context, request: Any, error: Exception) -> Failure:
+def _tell(servicer: HasCalls, ctx: Context, request: Any, error: Exception) -> Failure:
     if not isinstance(error, KilnError | Partial | MissingConfiguration):
         ctx.log.debug(traceback.format_exc())
     inputs = None
     if isinstance(error, Partial):
         field = "news" if "news" in request.DESCRIPTOR.fields_by_name else "properties"
         inputs = decode.properties(getattr(request, field))
-    return failure(error, calls.homepage, inputs)
+    return failure(error, servicer.homepage, inputs)

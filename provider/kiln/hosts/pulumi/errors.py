@@ -102,9 +102,10 @@ def _missing(error: MissingConfiguration) -> Failure:
 
 def _defect(error: BaseException, homepage: str) -> str:
     what = _paragraph(f"{type(error).__name__}: {error}")
+    where = f" at {homepage}" if homepage else ""
     return (
         f"this is a defect of the provider itself, not of your program ({what}). "
-        f"Please report it at {homepage} with the output of the same command run with --debug --logtostderr -v=9."
+        f"Please report it{where} with the output of the same command run with --debug --logtostderr -v=9."
     )
 
 

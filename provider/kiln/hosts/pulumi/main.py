@@ -65,12 +65,12 @@ def run(load_provider: Callable[[], Provider], arguments: Sequence[str]) -> int:
         sys.stdout.write(__version__ + "\n")
         return 0
     address = next((argument for argument in arguments if not argument.startswith("-")), "")
-    serve(load_provider(), address)
+    serve(load_provider, address)
     return 0
 
 
-def serve(provider: Provider, address: str) -> None:
-    """Serve ``provider`` to the engine at ``address`` (none: to whoever attaches) until a signal comes."""
+def serve(load_provider: Callable[[], Provider], address: str) -> None:
+    """Serve the provider to the engine at ``address`` (none: to whoever attaches) until a signal comes."""
     from kiln.hosts.pulumi import server as host
     from kiln.hosts.pulumi.log import EngineLog
 
@@ -79,15 +79,16 @@ def serve(provider: Provider, address: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     engine = EngineLog(address)
-    servicer = host.Servicer(provider, engine)
+    servicer = host.Servicer(engine)
     server, port = host.serve(servicer)
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
+    servicer.load(load_provider)
     _wait(stop, parent if address else None)
     servicer.calls.cancel()
     server.stop(GRACE_SECONDS).wait(GRACE_SECONDS + 1)
+    servicer.close()
     engine.close()
-    provider.close()
 
 
 def _wait(stop: threading.Event, parent: int | None) -> None:

@@ -7,6 +7,7 @@ of pulumi 3.258. RPCs that are not here answer UNIMPLEMENTED, which the engine t
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from concurrent import futures
 
 import grpc
@@ -35,11 +36,38 @@ OPTIONS = (("grpc.max_receive_message_length", 400 * 1024 * 1024), ("grpc.max_se
 
 
 class Servicer(provider_pb2_grpc.ResourceProviderServicer):
-    """A ``framework.provider.Provider`` as a Pulumi resource provider."""
+    """A ``framework.provider.Provider`` as a Pulumi resource provider.
 
-    def __init__(self, provider: Provider, engine: EngineLog, observer: StepObserver | None = None) -> None:
-        self.provider = provider
-        self.calls = Calls(engine, provider.homepage, observer)
+    It can be served before there is a provider, so that the engine connects while ``load`` imports it; what needs the
+    provider waits for it, and is told when it cannot be made.
+    """
+
+    def __init__(self, engine: EngineLog, observer: StepObserver | None = None) -> None:
+        self.calls = Calls(engine, observer)
+        self._loaded: futures.Future[Provider] = futures.Future()
+
+    def load(self, make: Callable[[], Provider]) -> None:
+        """Make the provider."""
+        try:
+            self._loaded.set_result(make())
+        except Exception as error:
+            self._loaded.set_exception(error)
+
+    @property
+    def provider(self) -> Provider:
+        """The provider, once it is made."""
+        return self._loaded.result()
+
+    @property
+    def homepage(self) -> str:
+        """Where defects are reported; empty when there is no provider to say so."""
+        return "" if self._loaded.exception() else self.provider.homepage
+
+    def close(self) -> None:
+        """Cancel what is under way and let go of what the provider holds."""
+        self.calls.cancel()
+        if not self._loaded.exception():
+            self.provider.close()
 
     @rpc
     def Handshake(
