@@ -31,6 +31,7 @@ LOG_BACKUPS = 3
 _UNDEFINE = DomainUndefine.MANAGED_SAVE | DomainUndefine.SNAPSHOTS_METADATA | DomainUndefine.NVRAM
 _UNDEFINE_ALL = _UNDEFINE | DomainUndefine.CHECKPOINTS_METADATA | DomainUndefine.TPM
 _AGENT_SILENT = (
+    ErrorCode.INTERNAL_ERROR,  # what libvirt makes of an agent's own error, such as a file that is not there
     ErrorCode.AGENT_UNRESPONSIVE,
     ErrorCode.ARGUMENT_UNSUPPORTED,
     ErrorCode.OPERATION_UNSUPPORTED,
