@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 import string
+import threading
+from typing import Any
 
 ALPHABET = string.ascii_letters + string.digits
 LENGTH = 20
@@ -13,6 +15,8 @@ ROUNDS = 50_000
 """sha512-crypt rounds for passwords that people chose: ten times the default of 5000, about 30 ms at a login."""
 GENERATED_ROUNDS = 5_000
 """Rounds for generated passwords, whose 119 bits need no slow hash; twenty servers at once would feel one."""
+
+_FIRST_USE = threading.Lock()
 
 # crypt(5): $1$ MD5, $5$ SHA-256, $6$ SHA-512, $y$ yescrypt, each with salt and hash in the alphabet ./0-9A-Za-z.
 _HASH = re.compile(
@@ -42,12 +46,19 @@ def hash_password(plain: str, *, generated: bool = False) -> str:
         raise ValueError("a password must not be empty and must not hold NUL or a line break")
     if len(plain.encode()) > 512:
         raise ValueError("a password must not be longer than 512 bytes")
-    from passlib.hash import sha512_crypt
-
     salt = "".join(secrets.choice("./" + ALPHABET) for _ in range(16))
     rounds = GENERATED_ROUNDS if generated else ROUNDS
-    hashed: str = sha512_crypt.using(rounds=rounds, salt=salt).hash(plain)
+    hashed: str = _sha512_crypt().using(rounds=rounds, salt=salt).hash(plain)
     return hashed
+
+
+def _sha512_crypt() -> Any:
+    """passlib's scheme, used once. Its imports and tables are lazy and break when several threads are the first."""
+    with _FIRST_USE:
+        from passlib.handlers.sha2_crypt import sha512_crypt
+
+        sha512_crypt.using(rounds=1000, salt="first").hash("")
+    return sha512_crypt
 
 
 def is_hash(text: str) -> bool:

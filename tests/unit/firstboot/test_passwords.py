@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import string
 import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -97,3 +98,20 @@ def test_any_password_becomes_a_hash(plain: str) -> None:
     hashed = hash_password(plain, generated=True)
     assert hashed.startswith("$6$") or hashed == plain
     assert is_hash(hashed)
+
+
+def test_the_first_hashes_of_a_process_may_be_made_side_by_side() -> None:
+    code = """
+import sys, threading
+from kiln.firstboot.passwords import hash_password
+sys.setswitchinterval(1e-6)
+together, made = threading.Barrier(8), []
+def work():
+    together.wait()
+    made.append(hash_password("x", generated=True))
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+sys.exit(len(made) != 8)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
