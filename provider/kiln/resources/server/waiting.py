@@ -35,6 +35,8 @@ def wait(ctx: Context, node: Node, work: Work) -> None:
             _first_boot(ctx, node, work)
         case "address" if not work.addresses:
             _address(ctx, node, work)
+    if work.inputs.wait_for != "none" and not work.addresses:
+        _take_addresses(ctx, node, work)
     if work.seed is not None and not work.first_boot_ended and not work.is_new:
         work.first_boot_ended = ended_now(ctx, node, work.uuid) is not None
 
@@ -61,7 +63,6 @@ def _first_boot(ctx: Context, node: Node, work: Work) -> None:
     work.first_boot_ended = True
     if ending.how in ("error", "degraded"):
         ctx.log.warning(ending.reason)
-    work.addresses = _addresses(ctx, node, work)
     ctx.log.debug(f"first boot ended ({ending.how}) after {time.monotonic() - started:.0f} s")
 
 
