@@ -38,10 +38,10 @@ class Inventory:
         """The names of all networks."""
         return {network.name() for network in self.connection.listAllNetworks()}
 
-    def everything_but_tests(self, mine: str) -> dict[str, set[str]]:
-        """All objects except those of other test modules, which may run at the same time."""
+    def named(self, prefix: str) -> dict[str, set[str]]:
+        """All objects with ``prefix`` in their names."""
         found = {"domains": self.domains(), "pools": self.pools(), "networks": self.networks()}
-        return {kind: {name for name in names if _counts(name, mine)} for kind, names in found.items()}
+        return {kind: {name for name in names if prefix in name} for kind, names in found.items()}
 
     def domain(self, name: str) -> Any:
         """One guest (``virDomain``)."""
@@ -91,7 +91,3 @@ def image_info(file: Path) -> dict[str, Any]:
 def _attribute(parent: Any, child: str, name: str) -> str | None:
     found = parent.find(child)
     return None if found is None else found.get(name)
-
-
-def _counts(name: str, mine: str) -> bool:
-    return mine in name or TEST_PREFIX not in name

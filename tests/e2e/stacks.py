@@ -1,18 +1,28 @@
-"""A Pulumi stack with an inline program, driven through the real CLI with the real plugin."""
+"""A Pulumi stack with an inline program, driven through the real CLI with the real plugin.
+
+Pulumi's Automation API runs in a process of its own, which is handed the program pickled: it leaves event loops and
+sockets behind, and in a process of tests every such warning is an error.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import dill
 from pulumi import automation as auto
 from pulumi.automation import OpMap, errors
 
 Program = Callable[[], None]
+Verb = Literal["up", "preview", "refresh", "destroy"]
 
 PROJECT = "kiln-e2e"
 STACK = "test"
@@ -42,8 +52,9 @@ class Run:
     """One run of the CLI: what it printed, how many resources it treated in which way, and the stack's outputs."""
 
     text: str
-    changes: Mapping[str, int]
-    outputs: Mapping[str, Any]
+    changes: Mapping[str, int] = field(default_factory=dict)
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    failed: bool = False
 
     @property
     def changed(self) -> dict[str, int]:
@@ -51,11 +62,28 @@ class Run:
         return {kind: count for kind, count in self.changes.items() if kind != "same"}
 
 
+class Runner:
+    """The process that runs the Automation API."""
+
+    def __init__(self) -> None:
+        self._pool = ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"))
+
+    def run(self, directory: Path, verb: Verb, program: Program | None = None) -> Run:
+        """Run one command on the stack in ``directory``."""
+        pickled = dill.dumps(program or _nothing)
+        return self._pool.submit(_run, directory, verb, pickled, dict(os.environ)).result()
+
+    def close(self) -> None:
+        """End the process."""
+        self._pool.shutdown()
+
+
 class Stack:
     """One stack. The project's file is JSON, which is YAML; ``config`` is the project's configuration."""
 
-    def __init__(self, directory: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, runner: Runner, directory: Path, config: Mapping[str, Any]) -> None:
         self.directory = directory
+        self._runner = runner
         prepare(directory)
         project = {
             "name": PROJECT,
@@ -64,68 +92,92 @@ class Stack:
             "config": {key: {"value": value} for key, value in config.items()},
         }
         (directory / "Pulumi.yaml").write_text(json.dumps(project))
-        options = auto.LocalWorkspaceOptions(work_dir=str(directory), env_vars=environment(directory))
-        self._stack = auto.create_or_select_stack(STACK, project_name=PROJECT, program=_nothing, opts=options)
 
-    def up(self, program: Program, *, refresh: bool = False) -> Run:
-        """``pulumi up``; raises when it fails."""
-        result = self._stack.up(program=program, color="never", refresh=refresh)
-        outputs = {key: output.value for key, output in result.outputs.items()}
-        return Run(result.stdout + result.stderr, _counts(result.summary.resource_changes), outputs)
+    def up(self, program: Program) -> Run:
+        """``pulumi up``."""
+        return self._succeeds("up", program)
 
     def up_fails(self, program: Program) -> str:
         """``pulumi up`` that has to fail; returns what the user sees."""
-        return _failing(lambda: self.up(program))
+        return self._fails("up", program)
 
     def preview(self, program: Program) -> Run:
         """``pulumi preview``."""
-        result = self._stack.preview(program=program, color="never")
-        return Run(result.stdout + result.stderr, _counts(result.change_summary), {})
+        return self._succeeds("preview", program)
 
     def preview_fails(self, program: Program) -> str:
         """``pulumi preview`` that has to fail; returns what the user sees."""
-        return _failing(lambda: self.preview(program))
+        return self._fails("preview", program)
 
     def refresh(self) -> Run:
         """``pulumi refresh``."""
-        result = self._stack.refresh(color="never", show_secrets=False)
-        return Run(result.stdout + result.stderr, _counts(result.summary.resource_changes), {})
+        return self._succeeds("refresh")
 
     def refresh_fails(self) -> str:
         """``pulumi refresh`` that has to fail; returns what the user sees."""
-        return _failing(self.refresh)
+        return self._fails("refresh")
 
     def destroy(self) -> Run:
         """``pulumi destroy``."""
-        result = self._stack.destroy(color="never", show_secrets=False)
-        return Run(result.stdout + result.stderr, _counts(result.summary.resource_changes), {})
+        return self._succeeds("destroy")
 
     def destroy_fails(self) -> str:
         """``pulumi destroy`` that has to fail; returns what the user sees."""
-        return _failing(self.destroy)
-
-    def cancel_pending(self) -> None:
-        """Clear the lock that a killed CLI left."""
-        self._stack.cancel()
+        return self._fails("destroy")
 
     def export(self) -> str:
         """``pulumi stack export`` as a user runs it, without ``--show-secrets``."""
         command = ["pulumi", "stack", "export", "--stack", STACK]
-        return subprocess.run(
-            command, cwd=self.directory, env=self.environment, capture_output=True, text=True, check=True
-        ).stdout
+        env = {**os.environ, **environment(self.directory)}
+        return subprocess.run(command, cwd=self.directory, env=env, capture_output=True, text=True, check=True).stdout
 
     def resources(self) -> dict[str, dict[str, Any]]:
         """Kiln's resources in the state by logical name."""
         entries = json.loads(self.export())["deployment"].get("resources", [])
         return {entry["urn"].rpartition("::")[2]: entry for entry in entries if entry["type"].startswith("kiln:index:")}
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """The environment of the CLI."""
-        import os
+    def _succeeds(self, verb: Verb, program: Program | None = None) -> Run:
+        run = self._runner.run(self.directory, verb, program)
+        assert not run.failed, run.text
+        return run
 
-        return {**os.environ, **environment(self.directory)}
+    def _fails(self, verb: Verb, program: Program | None = None) -> str:
+        run = self._runner.run(self.directory, verb, program)
+        assert run.failed, f"the command succeeded: {run.text}"
+        return run.text
+
+
+def _run(directory: Path, verb: Verb, pickled: bytes, env: Mapping[str, str]) -> Run:
+    """In the runner's process: one command of the Automation API."""
+    os.environ.update(env)
+    try:
+        return _command(_opened(directory), verb, dill.loads(pickled))
+    except errors.CommandError as error:
+        return Run(str(error), failed=True)
+
+
+@cache
+def _opened(directory: Path) -> auto.Stack:
+    """The stack, selected once; each look for it costs two runs of the CLI."""
+    options = auto.LocalWorkspaceOptions(work_dir=str(directory), env_vars=environment(directory))
+    return auto.create_or_select_stack(STACK, project_name=PROJECT, program=_nothing, opts=options)
+
+
+def _command(stack: auto.Stack, verb: Verb, program: Program) -> Run:
+    match verb:
+        case "up":
+            up = stack.up(program=program, color="never")
+            outputs = {key: output.value for key, output in up.outputs.items()}
+            return Run(up.stdout + up.stderr, _counts(up.summary.resource_changes), outputs)
+        case "preview":
+            preview = stack.preview(program=program, color="never")
+            return Run(preview.stdout + preview.stderr, _counts(preview.change_summary))
+        case "refresh":
+            refreshed = stack.refresh(color="never", show_secrets=False)
+            return Run(refreshed.stdout + refreshed.stderr, _counts(refreshed.summary.resource_changes))
+        case "destroy":
+            destroyed = stack.destroy(color="never", show_secrets=False)
+            return Run(destroyed.stdout + destroyed.stderr, _counts(destroyed.summary.resource_changes))
 
 
 def _counts(changes: OpMap | None) -> dict[str, int]:
@@ -134,12 +186,4 @@ def _counts(changes: OpMap | None) -> dict[str, int]:
 
 
 def _nothing() -> None:
-    """The program of a stack before the first one is run."""
-
-
-def _failing(run: Callable[[], Run]) -> str:
-    try:
-        run()
-    except errors.CommandError as error:
-        return str(error)
-    raise AssertionError("the command succeeded")
+    """The program of a stack that is only looked at."""
