@@ -51,7 +51,9 @@ class Task(Generic[T]):
             Cancelled: the user interrupted, and it did not end within a few seconds either.
         """
         with ctx.cancellation.on_cancel(self._note):
-            ready = self._wait(ctx, lambda: self.begun, QUEUE_SECONDS) and self._wait(ctx, self.future.done, seconds)
+            ready = self._wait(ctx, lambda: self.begun or self.future.done(), QUEUE_SECONDS) and self._wait(
+                ctx, self.future.done, seconds
+            )
         if ready or self.future.done():
             return self.future.result()
         if ctx.cancellation.cancelled:

@@ -1,0 +1,68 @@
+"""What a URI says."""
+
+from __future__ import annotations
+
+import pytest
+from kiln.framework.errors import KilnError, Refused
+from kiln.platforms.libvirt import paths
+from kiln.platforms.libvirt.uris import admit, is_local, is_session
+
+
+@pytest.mark.parametrize(
+    ("uri", "local", "session"),
+    [
+        ("qemu:///system", True, False),
+        ("qemu:///session", True, True),
+        ("qemu+unix:///system?socket=/run/x", True, False),
+        ("qemu+ssh://root@host/system", False, False),
+        ("qemu+ssh://host/session", False, True),
+        ("qemu://host/system", False, False),
+        ("qemu+ssh:///system", False, False),
+        ("test:///default", True, False),
+    ],
+)
+def test_a_uri_says_where_the_daemon_is_and_whose(uri: str, local: bool, session: bool) -> None:
+    assert (is_local(uri), is_session(uri)) == (local, session)
+
+
+@pytest.mark.parametrize("uri", ["qemu:///system", "qemu:///session", "qemu://host/system", "test:///default"])
+def test_a_uri_is_opened_as_it_is_written(uri: str) -> None:
+    assert admit(uri, allow_insecure_transport=False) == uri
+
+
+@pytest.mark.parametrize(
+    ("uri", "opened"),
+    [
+        ("qemu+ssh://h/system", "qemu+ssh://h/system?no_tty=1"),
+        ("qemu+ssh://h/system?keyfile=/a&no_tty=0", "qemu+ssh://h/system?keyfile=/a&no_tty=0"),
+    ],
+)
+def test_ssh_never_asks_unless_that_is_wanted(uri: str, opened: str) -> None:
+    assert admit(uri, allow_insecure_transport=False) == opened
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["qemu+tcp://h/system", "qemu+tls://h/system?no_verify=1", "qemu+libssh2://h/system?known_hosts_verify=ignore"],
+)
+def test_a_transport_that_others_can_read_or_fake_is_refused_unless_allowed(uri: str) -> None:
+    with pytest.raises(Refused) as caught:
+        admit(uri, allow_insecure_transport=False)
+    assert "allowInsecureTransport" in str(caught.value)
+    assert admit(uri, allow_insecure_transport=True) == uri
+
+
+def test_what_is_no_uri_is_refused_with_an_example() -> None:
+    with pytest.raises(KilnError, match="qemu:///system"):
+        admit("localhost", allow_insecure_transport=False)
+
+
+def test_places_of_a_session_follow_its_users_directories(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", "/data")
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative/is/ignored")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert paths.pool_directory("qemu:///session", "kiln") == "/data/libvirt/images/kiln"
+    assert paths.console_log("qemu:///session", "web", "u") == "/home/me/.cache/libvirt/qemu/log/web-u.console.log"
+    assert paths.pool_directory("qemu+ssh://h/session", "kiln") is None
+    assert paths.console_log("qemu+ssh://h/session", "web", "u") is None
+    assert paths.pool_directory("qemu+ssh://h/system", "kiln") == "/var/lib/libvirt/images/kiln"
