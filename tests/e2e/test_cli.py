@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pulumi_kiln as kiln_sdk
 import pytest
 
 from tests.e2e.conftest import TestPool
@@ -87,11 +88,9 @@ def test_gc_lists_what_a_dead_run_left_and_removes_it_with_yes(
 def test_gc_removes_finished_objects_only_when_it_is_told_what_all_stacks_hold(
     stacks: Callable[..., Stack], direct: Direct, prefix: str, pool: TestPool, tmp_path: Path, inventory: Inventory
 ) -> None:
-    import pulumi_kiln
-
     def program() -> None:
-        disk = pulumi_kiln.Disk(f"{prefix}-held", size="1MiB")
-        pulumi_kiln.Server(f"{prefix}-held", disks=[disk.id], networks=[], power_state="stopped")
+        disk = kiln_sdk.Disk(f"{prefix}-held", size="1MiB")
+        kiln_sdk.Server(f"{prefix}-held", disks=[disk.id], networks=[], power_state="stopped")
 
     stack = stacks()
     stack.up(program)

@@ -58,7 +58,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, pool: TestPool, tiny_guest
 
 
 def test_the_example_makes_a_guest_that_has_booted(project: Project, prefix: str, inventory: Inventory) -> None:
-    assert "server.Server" in project.pulumi("preview")
+    assert "+ 5 to create" in project.pulumi("preview")
     assert not [name for name in inventory.domains() if prefix in name]
     project.pulumi("up", "--yes", "--skip-preview")
     outputs: dict[str, Any] = json.loads(project.pulumi("stack", "output", "--json", "--show-secrets"))
