@@ -45,6 +45,7 @@ class FakeConnect:
 
     def close(self) -> None:
         self.closed.set()
+        self.library.closings.release()
 
 
 class FakeLibvirt:
@@ -55,6 +56,7 @@ class FakeLibvirt:
     def __init__(self) -> None:
         self.free = threading.Event()
         self.free.set()
+        self.closings = threading.Semaphore(0)
         self.error: FakeError | None = None
         self.keeps_alive = True
         self.opened: list[FakeConnect] = []
