@@ -7,7 +7,7 @@ from pathlib import Path
 
 import kiln.hosts
 from kiln.app import KilnProvider
-from kiln.hosts.pulumi.main import load
+from kiln.hosts.pulumi.loading import load
 
 HOSTS = Path(kiln.hosts.__file__).parent
 

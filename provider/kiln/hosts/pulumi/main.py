@@ -13,6 +13,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+from kiln.hosts.pulumi.loading import load
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -40,13 +42,6 @@ To use a checkout instead of an installed plugin, name the directory of this pro
         - name: kiln
           path: ../.venv/bin
 """
-
-
-def load() -> Provider:
-    """Kiln's provider, not yet configured."""
-    from kiln.app import KilnProvider
-
-    return KilnProvider()
 
 
 def main() -> None:

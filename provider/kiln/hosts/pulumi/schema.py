@@ -161,7 +161,7 @@ def _pascal(name: str) -> str:
 
 def main() -> None:
     """Print Kiln's schema, as ``schema.json`` holds it."""
-    from kiln.hosts.pulumi.main import load
+    from kiln.hosts.pulumi.loading import load
 
     text = json.dumps(document(neutral.of(load())), indent=2, ensure_ascii=False)
     sys.stdout.write(text + "\n")
