@@ -17,9 +17,10 @@ LIMIT = 120.0
 class Direct:
     """A configured provider in this process."""
 
-    def __init__(self, uri: str, pool: str) -> None:
+    def __init__(self, uri: str, pool: str, *, insecure: bool = False) -> None:
         self.provider = KilnProvider()
-        self.provider.configure(KilnProvider.Config(uri=uri, storage_pool=pool))
+        config = KilnProvider.Config(uri=uri, storage_pool=pool, allow_insecure_transport=insecure)
+        self.provider.configure(config)
 
     def close(self) -> None:
         """Let go of the node."""

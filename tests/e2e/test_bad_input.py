@@ -200,7 +200,7 @@ SERVERS = [
     Wrong("bad_host_name", {"firstBoot": {"hostname": "no_host name"}}, "firstBoot.hostname"),
     Wrong("bad_metadata_key", {"firstBoot": {"metadata": {"a b": "c"}}}, "firstBoot.metadata"),
     Wrong("control_character", {"description": "bell\a"}, "description", ("U+0007",)),
-    Wrong("nul_in_a_password", {"firstBoot": {"password": "a\0b"}}, "firstBoot.password", ("U+0000",)),
+    Wrong("nul_in_a_password", {"firstBoot": {"password": "a\0b"}}, "firstBoot.password", ("NUL",)),
     Wrong("new_line_in_a_password", {"firstBoot": {"password": "a\nb"}}, "firstBoot.password"),
     Wrong("missing_kernel", {"boot": {"initrd": "/x"}}, "boot.initrd", ("kernel",)),
 ]
@@ -214,8 +214,8 @@ def test_a_server_that_cannot_be_is_refused_at_its_property(direct: Direct, pref
             return [fill(item) for item in value]
         return value.replace("POOL", prefix) if isinstance(value, str) else value
 
-    inputs = {"disks": [], **{key: fill(value) for key, value in case.inputs.items()}}
-    path, text = refusal(lambda: direct.make("Server", f"{prefix}-bad", powerState="stopped", **inputs))
+    inputs = {"disks": [], "powerState": "stopped", **{key: fill(value) for key, value in case.inputs.items()}}
+    path, text = refusal(lambda: direct.make("Server", f"{prefix}-bad", **inputs))
     assert path == case.path
     assert all(word in text for word in case.words), text
 

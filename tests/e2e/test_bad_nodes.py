@@ -15,6 +15,7 @@ from kiln.framework.errors import InputError, KilnError, Refused, Unreachable
 from tests.e2e.conftest import TestPool
 from tests.e2e.direct import Direct, plain
 from tests.e2e.inventory import Inventory
+from tests.e2e.stacks import PLUGIN_DIRECTORY
 from tests.e2e.test_bad_input import raw, refusal
 
 MIB = 1 << 20
@@ -44,14 +45,31 @@ def test_a_libvirtd_that_does_not_run_is_told_with_what_to_do(prefix: str, stopp
 
 
 def test_a_node_that_does_not_answer_is_given_up_by_the_connect_timeout(prefix: str, silent_port: int) -> None:
-    direct = Direct(f"qemu+tls://127.0.0.1:{silent_port}/system?no_verify=0", prefix)
+    """The connection is taken and nothing is ever said on it, so that only the time-out of 15 s can end this."""
+    direct = Direct(f"qemu+tcp://127.0.0.1:{silent_port}/system", prefix, insecure=True)
     try:
         with pytest.raises(Unreachable) as caught:
             direct.make("Disk", f"{prefix}-d", size="1MiB")
     finally:
         direct.close()
     assert f"127.0.0.1:{silent_port}" in str(caught.value)
+    assert "does not answer" in str(caught.value)
     assert caught.value.action
+
+
+def test_a_daemon_that_may_not_be_talked_to_is_told(prefix: str, tmp_path: Path) -> None:
+    """The capabilities by which root gets past permissions are dropped (capabilities(7))."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "sock"))
+        listener.listen()
+        (tmp_path / "sock").chmod(0)
+        command = [str(PLUGIN_DIRECTORY / "kiln"), "gc", f"qemu+unix:///system?socket={tmp_path}/sock"]
+        if os.geteuid() == 0:
+            command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert answer.returncode == 2
+    assert "Permission denied" in answer.stderr
+    assert "libvirt" in answer.stderr.partition("Next: ")[2]
 
 
 def test_unreachable_is_not_gone(direct: Direct, prefix: str, stopped_daemon: str) -> None:
