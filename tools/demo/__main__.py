@@ -25,9 +25,9 @@ def up(stages: Stages, image: str | None) -> None:
     with stages.stage("Guest image"):
         config = image_config(image, stages)
     with stages.stage("Stack, with its state in .demo/"):
-        stack = DemoStack(stages.detail)
+        stack = DemoStack(stages)
         stack.select(config)
-    with stages.stage("pulumi up (it ends when the guest's first boot has)"):
+    with stages.stage("pulumi up, until first boot has ended"):
         stack.up()
     outputs = stack.outputs()
     with (
@@ -73,7 +73,7 @@ def down(stages: Stages) -> None:
         stages.show("There is no demo to take down.")
         return
     with stages.stage("pulumi destroy"):
-        stack = DemoStack(stages.detail)
+        stack = DemoStack(stages)
         if stack.exists():
             stack.destroy()
     forget()

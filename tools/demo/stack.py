@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import re
 import secrets
 import shlex
 import shutil
@@ -13,8 +13,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.demo import engine
+from tools.demo.stages import Stages
 from tools.pulumi_cli import ensure_cli
-from tools.say import Progress, ToolError, verbose
+from tools.say import ToolError, verbose
 from tools.setup.venv import REPOSITORY, VENV
 
 HOME = REPOSITORY / ".demo"
@@ -23,8 +25,8 @@ STACK = "demo"
 SETTINGS = PROGRAM / f"Pulumi.{STACK}.yaml"
 ENVIRONMENT = HOME / "env"
 PROJECT = "kiln-demo"
-RESOURCE_LINE = re.compile(r"\s*(\+|-|~|\+-|\+\+|--|><)\s+\S+:\S+")
-"""A line of the engine about one resource: what is done to it, its type and name, how long it took."""
+QEMU_LOG = Path("/var/log/libvirt/qemu/demo.log")
+"""libvirt's own log of the guest, which it keeps when the guest is gone."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,9 @@ class Outputs:
 class DemoStack:
     """The stack, made on first use."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._cli = ensure_cli(progress)
+    def __init__(self, stages: Stages) -> None:
+        self._stages = stages
+        self._cli = ensure_cli(stages.detail)
         self._variables = prepare(self._cli)
 
     def select(self, config: dict[str, str]) -> None:
@@ -90,16 +92,25 @@ class DemoStack:
         assert process.stdout is not None
         output = self._follow(process.stdout, show=show)
         if process.wait():
-            raise ToolError(f"`pulumi {arguments[0]}` failed:\n{_diagnostics(output)}")
+            raise ToolError(f"`pulumi {arguments[0]}` failed:\n{engine.diagnostics(output)}")
         return output
 
     def _follow(self, lines: Iterable[str], *, show: bool) -> str:
         kept: list[str] = []
         for line in lines:
             kept.append(line)
-            if show and (verbose() or RESOURCE_LINE.match(line)):
-                self._progress(line.strip())
+            if show:
+                self._tell(line)
         return "".join(kept)
+
+    def _tell(self, line: str) -> None:
+        resource, count = engine.resource_line(line), engine.change_count(line)
+        if verbose():
+            self._stages.detail(line)
+        elif resource is not None and not resource.done:
+            self._stages.under_way(str(resource))
+        elif resource is not None or count is not None:
+            self._stages.detail(str(resource or count))
 
 
 def prepare(cli: Path) -> dict[str, str]:
@@ -113,6 +124,8 @@ def prepare(cli: Path) -> dict[str, str]:
     if not passphrase.exists():
         passphrase.touch(0o600)
         passphrase.write_text(secrets.token_urlsafe(24))
+        if QEMU_LOG.exists():
+            (HOME / "log-was-there").touch()
     variables = {
         "PULUMI_HOME": str(HOME / "home"),
         "PULUMI_BACKEND_URL": (HOME / "state").as_uri(),
@@ -128,11 +141,8 @@ def prepare(cli: Path) -> dict[str, str]:
 
 def forget() -> None:
     """Remove all that the demo keeps on this machine besides what the program made."""
+    if not (HOME / "log-was-there").exists():
+        with contextlib.suppress(OSError):  # it is root's
+            QEMU_LOG.unlink()
     shutil.rmtree(HOME, ignore_errors=True)
     SETTINGS.unlink(missing_ok=True)
-
-
-def _diagnostics(output: str) -> str:
-    """Return the part of the CLI's output that says what went wrong, else its end."""
-    _, found, rest = output.partition("Diagnostics:")
-    return rest.partition("\nOutputs:")[0].partition("\nResources:")[0].strip() if found else output[-2000:].strip()

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from tools.demo import __main__ as demo
-from tools.demo import stack
+from tools.demo import engine, stack
 from tools.demo.stages import Stages
 from tools.say import ToolError, run
 
@@ -28,23 +28,48 @@ Resources:
 
 
 @pytest.mark.parametrize(
-    ("line", "shown"),
+    ("line", "shown", "done"),
     [
-        (" +  kiln:index:Server demo creating (3s) waiting for first boot", True),
-        (" ~  kiln:index:Server demo updated (1s)", True),
-        (" +- kiln:index:Disk data replaced (1s)", True),
-        ("    pulumi:pulumi:Stack kiln-demo-demo", False),
-        ("    + 5 created", False),
-        ("@ updating....", False),
-        ("Outputs:", False),
+        (" +  kiln:index:Server demo creating (3s) waiting, 1 s", "+ Server demo creating (3s) waiting, 1 s", False),
+        (" +  kiln:index:Server demo created (3s) waiting, 1 s", "+ Server demo created (3s)", True),
+        (" ~  kiln:index:Disk data refresh (0.15s) ", "~ Disk data refresh (0.15s)", True),
+        (" +- kiln:index:Disk data replaced (1s)", "+- Disk data replaced (1s)", True),
+        (
+            " +  kiln:index:Server demo **creating failed** (2s) error: x",
+            "+ Server demo **creating failed** (2s)",
+            True,
+        ),
     ],
 )
-def test_the_engines_lines_about_changes_are_shown(line: str, shown: bool) -> None:
-    assert bool(stack.RESOURCE_LINE.match(line)) is shown
+def test_the_engines_lines_about_resources_are_shortened(line: str, shown: str, done: bool) -> None:
+    found = engine.resource_line(line + "\n")
+    assert found is not None
+    assert (str(found), found.done) == (shown, done)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        " +  pulumi:pulumi:Stack kiln-demo-demo creating (0s)",
+        "    kiln:index:Node host",
+        "@ updating....",
+        "Outputs:",
+        "",
+    ],
+)
+def test_the_engines_other_lines_are_not_shown(line: str) -> None:
+    assert engine.resource_line(line) is None
+    assert engine.change_count(line) is None
+
+
+@pytest.mark.parametrize("line", ["    5 unchanged\n", "    + 5 created\n", "    +-1 replaced\n", "    - 2 deleted"])
+def test_the_engines_closing_count_is_shown(line: str) -> None:
+    assert engine.change_count(line) == line.strip()
 
 
 def test_a_failure_tells_the_engines_diagnostics() -> None:
-    assert stack._diagnostics(FAILED) == "kiln:index:Server (demo):\n    error: no such image"
+    assert engine.diagnostics(FAILED) == "kiln:index:Server (demo):\n    error: no such image"
+    assert engine.diagnostics("error: no stack named demo\n") == "error: no stack named demo"
 
 
 def test_the_passphrase_is_made_once_and_only_its_owner_can_read_it(
@@ -80,6 +105,7 @@ def test_a_stage_is_told_as_done_or_as_failed() -> None:
     stages = Stages(Console(file=output, width=80))
     with stages.stage("first [thing]"):
         stages.detail("a [detail]")
+        stages.under_way("soon over")
     with pytest.raises(ToolError), stages.stage("second"):
         raise ToolError("broken")
     lines = [line.strip() for line in output.getvalue().splitlines() if line.strip()]
