@@ -77,6 +77,7 @@ def pool(node: Node, ctx: Context, name: str) -> Iterator[str]:
     assert volumes.ensure_pool(ctx, name, None)
     directory = Path(volumes.pool(ctx, name).path)
     yield name
+    ctx = Context().limited(60)  # the test may have used up its time
     for volume in volumes.list(ctx, name):
         volumes.delete(ctx, volume.ref)
     for ref, _ in volumes.marks(ctx, name):
@@ -88,6 +89,7 @@ def pool(node: Node, ctx: Context, name: str) -> Iterator[str]:
 @pytest.fixture
 def no_guest_is_left(node: Node, ctx: Context, name: str) -> Iterator[None]:
     yield
+    ctx = Context().limited(60)
     for domain in node.domains.list(ctx):
         if domain.name.startswith(name):
             node.domains.destroy(ctx, domain.uuid)

@@ -70,3 +70,15 @@ def test_at_least_sixteen_root_ports_are_free(node: Node, ctx: Context, pool: st
     ports = {found.get("index") for found in root.findall("devices/controller[@model='pcie-root-port']")}
     used = {str(int(found.get("bus") or "0", 16)) for found in root.findall(".//address[@type='pci']")}
     assert len(ports - used) >= 16
+
+
+def test_an_efi_guest_runs_and_its_variables_go_with_it(node: Node, ctx: Context, name: str) -> None:
+    wanted = spec(name, firmware="efi", memory=128 << 10)
+    assert node.domains.define(ctx, wanted).firmware == "efi"
+    node.domains.start(ctx, wanted.uuid)
+    assert node.domains.get(ctx, wanted.uuid).firmware == "efi"
+    variables = Path("/var/lib/libvirt/qemu/nvram") / f"{name}_VARS.fd"
+    assert variables.exists()
+    node.domains.destroy(ctx, wanted.uuid)
+    node.domains.undefine(ctx, wanted.uuid)
+    assert not variables.exists()
