@@ -27,12 +27,16 @@ Source = str | Asset
 
 @dataclass(frozen=True)
 class Wanted:
-    """Content that is asked for: ``path`` is the property that names the ``source``."""
+    """Content that is asked for: ``path`` is the property that names the ``source``.
+
+    The content must be of ``format``; a disk, whatever its format, is stored as ``stored_as``.
+    """
 
     source: Source
     path: str
     checksum: str | None = None
     format: Format | None = None
+    stored_as: Format | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,6 @@ class Stored:
     digest: str
     source_digest: str | None
     kind: Literal["disk", "iso"]
-    format: Format
     size: int
 
 
@@ -130,10 +133,11 @@ def store(ctx: Context, site: Site, volumes: Volumes, ref: VolumeRef, wanted: Wa
     checksum = parse_checksum(wanted.checksum) if wanted.checksum else None
     with fetched(ctx, resolve(site, wanted.source), path=wanted.path, checksum=checksum) as file:
         content = inspect(file.path, path=wanted.path, stated=wanted.format, name=file.name)
-        put = upload(ctx, volumes, ref, file, content, mark)
-        plain = not file.is_temporary and not isinstance(wanted.source, Asset)
+        becomes = content.format if content.kind == "iso" else wanted.stored_as or content.format
+        put = upload(ctx, volumes, ref, file, content, mark, format=becomes)
+        plain = not file.is_temporary and not isinstance(wanted.source, Asset) and becomes == content.format
         known = put.digest if plain else source_digest(ctx, site, wanted.source)
-        return Stored(put.volume, put.digest, known, content.kind, content.format, content.size)
+        return Stored(put.volume, put.digest, known, content.kind, content.size)
 
 
 def store_file(ctx: Context, site: Site, volumes: Volumes, ref: VolumeRef, wanted: Wanted, mark: Mark) -> Volume:

@@ -43,7 +43,8 @@ class DiskInputs(Model):
         default_doc="the size of the image or source; required for a blank disk",
     )
     format: Literal["qcow2", "raw"] | None = prop(
-        "Format of the volume.", default_doc="the source's; `qcow2` for clones and blank disks"
+        "Format of the volume. A source of another format is converted.",
+        default_doc="the source's; `qcow2` for clones and blank disks",
     )
     clone: Literal["auto", "linked", "full"] = prop(
         "How a disk is made from an image: `linked` is an overlay that needs the image, `full` an independent copy.",
@@ -194,14 +195,9 @@ class Disk(Resource[DiskInputs, DiskState]):
         self, ctx: Context, node: Node, inputs: DiskInputs, ref: VolumeRef, made: _Made, mark: Mark
     ) -> None:
         assert inputs.source is not None
-        put = content.store(ctx, self._site, node.volumes, ref, content.Wanted(inputs.source, "source"), mark)
+        wanted = content.Wanted(inputs.source, "source", stored_as=inputs.format)
+        put = content.store(ctx, self._site, node.volumes, ref, wanted, mark)
         made.volume, made.kind, made.source_digest = put.volume, put.kind, put.source_digest
-        if inputs.format is not None and put.kind == "disk" and put.format != inputs.format:
-            raise InputError(
-                "format",
-                f"the source is {put.format}, not {inputs.format}",
-                action="leave 'format' out, or make an Image of it and clone that",
-            )
         if inputs.size is not None and put.kind == "disk":
             if inputs.size.bytes < put.volume.virtual_size:
                 raise InputError(

@@ -187,3 +187,10 @@ def test_a_volume_deleted_behind_kilns_back_is_made_again(world: World) -> None:
     assert world.read("Disk", made) is None
     again = world.create("Disk", "it", size="1MiB")
     assert again.id == made.id
+
+
+def test_a_source_of_another_format_is_converted_and_known_again_by_its_content(world: World) -> None:
+    source = world.raw()
+    made = world.create("Disk", "it", source=source, format="qcow2")
+    assert plain(made)["storedFormat"] == "qcow2"
+    assert world.diff("Disk", made).empty
