@@ -34,7 +34,7 @@ class DiskArgs:
 
         :param pulumi.Input[Union[_builtins.str, 'DiskClone']] clone: How a disk is made from an image: `linked` is an overlay that needs the image, `full` an independent copy.
         :param pulumi.Input[Union[_builtins.str, 'DiskDeletionPolicy']] deletion_policy: Whether the volume is deleted with the resource, or stays on the node.
-        :param pulumi.Input[Union[_builtins.str, 'DiskFormat']] format: Format of the volume. Default: the source's; `qcow2` for clones and blank disks.
+        :param pulumi.Input[Union[_builtins.str, 'DiskFormat']] format: Format of the volume. A source of another format is converted. Default: the source's; `qcow2` for clones and blank disks.
         :param pulumi.Input[_builtins.str] image: Id of the Image the disk is cloned from.
         :param pulumi.Input[_builtins.str] name: Name of the volume.
         :param pulumi.Input[_builtins.str] node: The node's libvirt URI, such as a Node's `uri` output. Default: the provider's `uri`.
@@ -93,7 +93,7 @@ class DiskArgs:
     @pulumi.getter
     def format(self) -> pulumi.Input[Optional[Union[_builtins.str, 'DiskFormat']]]:
         """
-        Format of the volume. Default: the source's; `qcow2` for clones and blank disks.
+        Format of the volume. A source of another format is converted. Default: the source's; `qcow2` for clones and blank disks.
         """
         return pulumi.get(self, "format")
 
@@ -207,7 +207,7 @@ class Disk(pulumi.CustomResource):
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[Union[_builtins.str, 'DiskClone']] clone: How a disk is made from an image: `linked` is an overlay that needs the image, `full` an independent copy.
         :param pulumi.Input[Union[_builtins.str, 'DiskDeletionPolicy']] deletion_policy: Whether the volume is deleted with the resource, or stays on the node.
-        :param pulumi.Input[Union[_builtins.str, 'DiskFormat']] format: Format of the volume. Default: the source's; `qcow2` for clones and blank disks.
+        :param pulumi.Input[Union[_builtins.str, 'DiskFormat']] format: Format of the volume. A source of another format is converted. Default: the source's; `qcow2` for clones and blank disks.
         :param pulumi.Input[_builtins.str] image: Id of the Image the disk is cloned from.
         :param pulumi.Input[_builtins.str] name: Name of the volume.
         :param pulumi.Input[_builtins.str] node: The node's libvirt URI, such as a Node's `uri` output. Default: the provider's `uri`.
@@ -375,7 +375,7 @@ class Disk(pulumi.CustomResource):
     @pulumi.getter
     def format(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        Format of the volume. Default: the source's; `qcow2` for clones and blank disks.
+        Format of the volume. A source of another format is converted. Default: the source's; `qcow2` for clones and blank disks.
         """
         return pulumi.get(self, "format")
 
