@@ -33,4 +33,4 @@ def sides(scratch: Scratch, tell: Tell) -> Iterator[Sides]:
         yield both
 
 
-FIGURE = Figure("refresh-100", "s", 1.5, sides)
+FIGURE = Figure("refresh-100", "s", 1.5, sides, repeat=2)
