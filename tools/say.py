@@ -65,14 +65,22 @@ def run(
 
 
 def _wait(process: subprocess.Popen[bytes], what: str, progress: Progress) -> None:
+    """Wait, and show the seconds that have passed: in place on a terminal, else in a line now and then."""
+    in_place = progress is say and sys.stderr.isatty()
     started = time.monotonic()
     while True:
         try:
-            process.wait(QUIET_INTERVAL)
+            process.wait(1.0 if in_place else QUIET_INTERVAL)
         except subprocess.TimeoutExpired:
-            progress(f"  … {what}: {time.monotonic() - started:.0f} s")
+            line = f"  … {what}: {time.monotonic() - started:.0f} s"
+            if in_place:
+                print(f"\r{line}", end="", file=sys.stderr, flush=True)
+            else:
+                progress(line)
         else:
-            return
+            break
+    if in_place:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _tail(output: IO[str]) -> str:
