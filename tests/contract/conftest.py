@@ -94,6 +94,7 @@ def no_guest_is_left(node: Node, ctx: Context, name: str) -> Iterator[None]:
         if domain.name.startswith(name):
             node.domains.destroy(ctx, domain.uuid)
             node.domains.undefine(ctx, domain.uuid)
+    Path(f"/var/log/libvirt/qemu/{name}.log").unlink(missing_ok=True)
 
 
 real = pytest.mark.parametrize("node", [driver for driver in DRIVERS if driver.startswith("qemu")], indirect=True)

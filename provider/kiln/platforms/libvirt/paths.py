@@ -14,11 +14,12 @@ def console_log(uri: str, name: str, uuid: str) -> str | None:
     The directory is the daemon's own for such files, which confinement (AppArmor, SELinux) lets its log daemon write.
     The UUID keeps a new guest from continuing the log of an old one of its name.
     """
-    file = f"{name}-{uuid}.console.log"
-    if not is_session(uri):
-        return f"/var/log/libvirt/qemu/{file}"
-    # A session daemon of another machine has its user's home directory, which libvirt does not tell.
-    return str(_xdg("XDG_CACHE_HOME", ".cache") / "libvirt/qemu/log" / file) if is_local(uri) else None
+    return _log(uri, f"{name}-{uuid}.console.log")
+
+
+def guest_log(uri: str, name: str) -> str | None:
+    """The file that libvirt itself logs about a guest in; None where the place is not known."""
+    return _log(uri, f"{name}.log")
 
 
 def pool_directory(uri: str, name: str) -> str | None:
@@ -31,6 +32,13 @@ def pool_directory(uri: str, name: str) -> str | None:
 def cache_directory() -> Path:
     """Where this user's Kiln keeps what can be found out again."""
     return _xdg("XDG_CACHE_HOME", ".cache") / "kiln"
+
+
+def _log(uri: str, file: str) -> str | None:
+    if not is_session(uri):
+        return f"/var/log/libvirt/qemu/{file}"
+    # A session daemon of another machine has its user's home directory, which libvirt does not tell.
+    return str(_xdg("XDG_CACHE_HOME", ".cache") / "libvirt/qemu/log" / file) if is_local(uri) else None
 
 
 def _xdg(variable: str, default: str) -> Path:

@@ -17,6 +17,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 from kiln.framework.context import Context
@@ -26,8 +27,9 @@ from kiln.platforms.libvirt.codes import DomainCreate, PoolCreate
 from kiln.platforms.libvirt.connection import Link, Opened
 from kiln.platforms.libvirt.console import StreamConsole, open_console
 from kiln.platforms.libvirt.marks import TEMPORARY_PREFIX
-from kiln.platforms.libvirt.paths import pool_directory
+from kiln.platforms.libvirt.paths import guest_log, pool_directory
 from kiln.platforms.libvirt.pools import active_pools
+from kiln.platforms.libvirt.uris import is_local
 from kiln.platforms.libvirt.xml.pool import directory_pool, told_pool
 from kiln.platforms.libvirt.xml.probe import probe as probe_document
 from kiln.platforms.libvirt.xml.volume import told_volume
@@ -57,6 +59,7 @@ def prove(ctx: Context, link: Link, arch: str, accelerator: Literal["kvm", "tcg"
             return f"the probe guest did not start: {_essence(error.cause or error.what)}"
         finally:
             _cleaning(ctx, link, "remove the probe guest", lambda opened: opened.handle.lookupByName(name).destroy())
+            _remove_log(link.uri, name)
 
 
 def _essence(message: str) -> str:
@@ -151,6 +154,14 @@ def _remove_pool(opened: Opened, name: str) -> None:
     with contextlib.suppress(Exception):  # another probe may be using it
         pool.delete(0)
     pool.undefine()
+
+
+def _remove_log(uri: str, name: str) -> None:
+    """Remove what libvirt logged about the guest, where that is within reach: each has a name of its own."""
+    log = guest_log(uri, name)
+    if log is not None and is_local(uri):
+        with contextlib.suppress(OSError):
+            Path(log).unlink()
 
 
 def _cleaning(ctx: Context, link: Link, doing: str, work: Any) -> None:
