@@ -7,16 +7,17 @@ import hashlib
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kiln.framework.errors import InputErrors, Refused
+from kiln.framework.errors import Conflict, InputErrors, Refused
 from kiln.framework.operations import Outcome
 
 from tests.e2e.conftest import TestPool
 from tests.e2e.direct import Direct, plain
-from tests.e2e.inventory import Inventory, image_info
+from tests.e2e.inventory import URI, Inventory, image_info
 from tools.guests import GuestImage
 
 MIB = 1 << 20
@@ -201,6 +202,34 @@ def test_a_retained_disk_stays_and_is_nobodys(
     assert file.read_bytes() == tiny_guest.disk.read_bytes()
     assert f".{file.name}.kiln" not in pool.files()
     file.unlink()
+
+
+def test_many_operations_on_one_pool_do_not_get_in_each_others_way(
+    direct: Direct, prefix: str, pool: TestPool, tiny_guest: GuestImage
+) -> None:
+    """Two providers with their own connections, as two stacks would have; of each name one of them wins."""
+    other = Direct(URI, pool.name)
+    image = direct.make("Image", f"{prefix}-many", source=str(tiny_guest.disk))
+
+    def make(number: int) -> Outcome | Conflict:
+        provider = (direct, other)[number % 2]
+        try:
+            return provider.make("Disk", f"{prefix}-many-{number // 2}", image=image.id)
+        except Conflict as error:
+            return error
+
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            results = list(threads.map(make, range(24)))
+    finally:
+        other.close()
+    disks = [result for result in results if isinstance(result, Outcome)]
+    assert sorted(disk.id for disk in disks) == sorted(f"{pool.name}/{prefix}-many-{number}" for number in range(12))
+    for disk in disks:
+        assert image_info(Path(plain(disk)["path"]))["full-backing-filename"] == plain(image)["path"]
+        direct.remove("Disk", disk)
+    direct.remove("Image", image)
+    assert not [file for file in pool.files() if "-many" in file]
 
 
 def test_sidecars_and_temporary_files_are_never_listed(

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pulumi_kiln as kiln
 import pytest
 
 from tests.e2e.conftest import TestPool
@@ -16,6 +17,7 @@ from tests.e2e.guests import one_server, tiny_image, tiny_server
 from tests.e2e.inventory import Inventory
 from tests.e2e.processes import plugins
 from tests.e2e.stacks import Program, Stack
+from tests.e2e.webserver import serving
 from tools.guests import GuestImage
 
 SILENT = "console=ttyS0 quiet panic=-1 rdinit=/bin/sleep -- 1000"
@@ -89,6 +91,31 @@ def test_a_plugin_killed_in_a_create_leaves_nothing_that_the_next_up_does_not_cl
     volumes = {file for file in pool.files() if name in file}
     assert volumes == {f"{name}-root", f".{name}-root.kiln", f"{name}-seed", f".{name}-seed.kiln"}
     assert stack.preview(program).changed == {}
+
+
+def test_a_plugin_killed_while_content_comes_leaves_no_image_and_no_bytes(
+    stacks: Callable[..., Stack], prefix: str, tiny_guest: GuestImage, pool: TestPool
+) -> None:
+    stack, name, content = stacks(), f"{prefix}-fetched", tiny_guest.disk.read_bytes()
+
+    def from_url(url: str) -> Program:
+        def program() -> None:
+            kiln.Image(name, source=url)
+
+        return program
+
+    with serving(content, "stuck") as url:
+        run = threading.Thread(target=stack.up_fails, args=(from_url(url),))
+        run.start()
+        _until(lambda: f".{name}.kiln" in pool.files())
+        (plugin,) = plugins()
+        os.kill(plugin, signal.SIGKILL)
+        run.join()
+    assert name not in pool.files(), "a name appears with its whole content only"
+    with serving(content) as url:
+        stack.up(from_url(url))
+    assert {file for file in pool.files() if name in file or file.startswith(".kiln-")} == {name, f".{name}.kiln"}
+    assert (pool.directory / name).read_bytes() == content
 
 
 def test_two_runs_that_want_one_name_have_one_winner(

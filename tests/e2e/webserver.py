@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 
-Behaviour = Literal["good", "missing", "reset", "short"]
+Behaviour = Literal["good", "missing", "reset", "short", "stuck"]
 
 
 @contextmanager
 def serving(content: bytes, behaviour: Behaviour = "good") -> Iterator[str]:
-    """A URL at which ``content`` is served, is missing, breaks off in a reset, or ends before its stated length."""
+    """A URL at which ``content`` is served, is missing, breaks off in a reset, ends early, or stops coming half-way."""
+    over = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -37,6 +38,8 @@ def serving(content: bytes, behaviour: Behaviour = "good") -> Iterator[str]:
                 return
             self.wfile.write(content if behaviour == "good" else content[: len(content) // 2])
             self.wfile.flush()
+            if behaviour == "stuck":
+                over.wait()
             if behaviour == "reset":
                 # A zero linger time makes close() send RST (socket(7), SO_LINGER).
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -53,6 +56,7 @@ def serving(content: bytes, behaviour: Behaviour = "good") -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}/disk.img"
     finally:
+        over.set()
         server.shutdown()
         server.server_close()
         thread.join()
