@@ -29,8 +29,12 @@ def volumes_of(pool: Any, name: str) -> list[Volume]:
 
 
 def all_volumes(opened: Opened) -> list[Volume]:
-    """The volumes of all running pools."""
-    return [volume for name, pool in active_pools(opened) for volume in volumes_of(pool, name)]
+    """The volumes of all running pools. One that stops or goes meanwhile, which others may do, has none."""
+    found: list[Volume] = []
+    for name, pool in active_pools(opened):
+        with tolerating(ErrorCode.NO_STORAGE_POOL, ErrorCode.OPERATION_INVALID):
+            found += volumes_of(pool, name)
+    return found
 
 
 def at(opened: Opened, path: str) -> Volume:
