@@ -33,7 +33,7 @@ class Prerequisite:
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """What a node is. ``identity`` is ``<driver>:<host uuid>``; memory is KiB; versions are dotted."""
+    """What a node is. ``identity`` is as ``Node.identity`` says; memory is KiB; versions are dotted."""
 
     identity: str
     platform: str
@@ -95,7 +95,7 @@ class Node(Protocol):
         """Its networks."""
 
     def identity(self, ctx: Context) -> str:
-        """``<driver>:<host uuid>``, the same for every URI of the machine."""
+        """``<driver>:<host uuid>``, the same for every URI of one daemon; a session daemon's ends in ``/session``."""
 
     def facts(self, ctx: Context) -> NodeFacts:
         """What the node is, read once per connection."""

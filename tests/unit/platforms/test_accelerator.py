@@ -132,6 +132,7 @@ def test_a_daemon_that_makes_up_its_uuid_does_not_make_up_the_identity(
     stable = "qemu:01234567-89ab-cdef-0123-456789abcdef"
     assert facts.identity("qemu:///system", "qemu", "made-up") == stable
     assert facts.identity("qemu+ssh://h/system", "qemu", "its-own") == "qemu:its-own"
+    assert facts.identity("qemu+ssh://h/session", "qemu", "its-own") == "qemu:its-own/session"
     smbios.write_text("x")
     assert facts.identity("qemu:///system", "qemu", "its-own") == "qemu:its-own"
     smbios.unlink()

@@ -102,6 +102,17 @@ def test_a_refused_connection_is_unreachable_and_tried_again(link: Link, library
     assert link.run(CTX, "ask", hostname) == "host"
 
 
+def test_whatever_keeps_a_connection_from_opening_the_node_is_unreachable(link: Link, library: FakeLibvirt) -> None:
+    library.error = FakeError(ErrorCode.INTERNAL_ERROR, "Unable to get system bus connection: no such file")
+    with pytest.raises(Unreachable) as caught:
+        link.open(CTX)
+    assert "group libvirt" in str(caught.value)
+    assert "qemu:///session" in str(caught.value)
+    library.error = FakeError(ErrorCode.AUTH_FAILED, "authentication failed")
+    with pytest.raises(KilnError, match="group libvirt"):
+        link.open(CTX)
+
+
 def test_a_broken_connection_is_replaced(link: Link, library: FakeLibvirt) -> None:
     link.open(CTX)
     library.error = FakeError(ErrorCode.RPC, "connection reset")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from kiln.framework.errors import KilnError, Refused
 from kiln.platforms.libvirt import paths
@@ -21,8 +23,17 @@ from kiln.platforms.libvirt.uris import admit, is_local, is_session
         ("test:///default", True, False),
     ],
 )
-def test_a_uri_says_where_the_daemon_is_and_whose(uri: str, local: bool, session: bool) -> None:
+def test_a_uri_says_where_the_daemon_is_and_whose(
+    uri: str, local: bool, session: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert (is_local(uri), is_session(uri)) == (local, session)
+
+
+def test_the_session_of_root_is_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert not is_session("qemu:///session")
+    assert is_session("qemu+ssh://h/session")
 
 
 @pytest.mark.parametrize("uri", ["qemu:///system", "qemu:///session", "qemu://host/system", "test:///default"])
@@ -58,6 +69,7 @@ def test_what_is_no_uri_is_refused_with_an_example() -> None:
 
 
 def test_places_of_a_session_follow_its_users_directories(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("XDG_DATA_HOME", "/data")
     monkeypatch.setenv("XDG_CACHE_HOME", "relative/is/ignored")
     monkeypatch.setenv("HOME", "/home/me")

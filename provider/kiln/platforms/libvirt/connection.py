@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from kiln.framework.context import Context
 from kiln.framework.errors import DeadlineExceeded, KilnError, Unreachable
 from kiln.platforms.libvirt.codes import Credential
-from kiln.platforms.libvirt.faults import broken, code_of, reach_advice, translate
+from kiln.platforms.libvirt.faults import broken, code_of, reach_advice, translate, unopened
 from kiln.platforms.libvirt.workers import Task, Workers
 
 T = TypeVar("T")
@@ -124,7 +124,7 @@ class Link:
         except Exception as error:
             if code_of(error) is None:
                 raise
-            raise translate(error, doing, self.uri) from error
+            raise unopened(error, doing, self.uri) from error
 
     def close(self) -> None:
         """Let go of the connection, if there is one."""

@@ -16,7 +16,7 @@ from kiln.platforms.libvirt.connection import Link, Opened, agent_command
 from kiln.platforms.libvirt.console import StreamConsole
 from kiln.platforms.libvirt.faults import code_of, tolerating
 from kiln.platforms.libvirt.paths import console_log
-from kiln.platforms.libvirt.uris import is_local
+from kiln.platforms.libvirt.uris import is_local, is_session
 from kiln.platforms.libvirt.xml import metadata
 from kiln.platforms.libvirt.xml.domain import domain as domain_document
 from kiln.platforms.libvirt.xml.text import dump, parse
@@ -50,7 +50,11 @@ class LibvirtDomains:
 
     def define(self, ctx: Context, spec: DomainSpec) -> Domain:
         """Define, or redefine under the same UUID."""
-        document = domain_document(spec, console_log=console_log(self._link.uri, spec.name, spec.uuid))
+        log = console_log(self._link.uri, spec.name, spec.uuid)
+        if log is not None and is_session(self._link.uri):
+            # A session daemon makes its directory for logs later than it needs it.
+            Path(log).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        document = domain_document(spec, console_log=log)
         return self._link.run(
             ctx,
             f"define guest '{spec.name}'",

@@ -47,7 +47,7 @@ def capabilities(opened: Opened) -> Capabilities:
 
 
 def identity(uri: str, driver: str, host: str) -> str:
-    """``<driver>:<host uuid>``.
+    """``<driver>:<host uuid>``, with ``/session`` behind it for a session daemon, whose guests are not the system's.
 
     A daemon that can read no SMBIOS UUID makes one up each time it starts. On this machine that is noticed, and the
     machine id is taken, which is what libvirt itself uses with ``host_uuid_source = "machine-id"``.
@@ -55,7 +55,7 @@ def identity(uri: str, driver: str, host: str) -> str:
     if is_local(uri) and not _has_smbios_uuid(session=is_session(uri)):
         with contextlib.suppress(OSError, ValueError):  # without any id, libvirt's is all there is
             host = str(uuid.UUID(_MACHINE_ID.read_text().strip()))
-    return f"{driver}:{host}"
+    return f"{driver}:{host}" + ("/session" if is_session(uri) else "")
 
 
 def _has_smbios_uuid(*, session: bool) -> bool:

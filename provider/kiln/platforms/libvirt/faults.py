@@ -79,6 +79,15 @@ def broken(error: BaseException) -> bool:
     )
 
 
+def unopened(error: BaseException, doing: str, uri: str) -> KilnError:
+    """The Kiln error for a connection that could not be opened: whatever the reason, the node does not answer."""
+    translated = translate(error, doing, uri)
+    if isinstance(translated, Unreachable) or code_of(error) in _FORBIDDEN:
+        return translated
+    cause = message_of(error)
+    return Unreachable(translated.what, cause=cause, action=reach_advice(uri, cause)).at(node=uri)
+
+
 def translate(error: BaseException, doing: str, uri: str) -> KilnError:
     """The Kiln error for a libvirt error met while ``doing`` ("define guest 'web'") on the node ``uri``.
 
@@ -119,12 +128,12 @@ def message_of(error: BaseException) -> str:
 
 def reach_advice(uri: str, cause: str) -> str:
     """What to do when ``uri`` does not answer."""
-    if "Permission denied" in cause:
-        return _PERMIT
+    if any(sign in cause for sign in ("Permission denied", "system bus", "polkit")):
+        return _PERMIT + (_OR_SESSION if uri.startswith("qemu:///system") else "")
     if uri.startswith("qemu:///system"):
         return (
-            "start libvirtd (systemctl start libvirtd, or `virtlogd -d && libvirtd -d` where no init system runs), "
-            "or use qemu:///session for guests of your own without root"
+            "start libvirtd (systemctl start libvirtd, or `virtlogd -d && libvirtd -d` "
+            "where no init system runs)" + _OR_SESSION
         )
     if "+ssh" in uri:
         return f"try `virsh -c '{uri}' version`: ssh must log in without a question and libvirtd must run there"
@@ -147,6 +156,7 @@ _PERMIT = (
     "let your user use libvirt: make it a member of the group libvirt, add a polkit rule, "
     "or use an ssh key or a certificate that the node accepts"
 )
+_OR_SESSION = ", or use qemu:///session for guests of your own without root"
 _LOOK = {
     ErrorCode.NO_DOMAIN: "virsh -c '{}' list --all",
     ErrorCode.NO_NETWORK: "virsh -c '{}' net-list --all",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from kiln.framework.errors import KilnError, Refused
@@ -16,8 +17,8 @@ def is_local(uri: str) -> bool:
 
 
 def is_session(uri: str) -> bool:
-    """Whether the URI names an unprivileged daemon."""
-    return urlsplit(uri).path.rstrip("/") == "/session"
+    """Whether the URI names an unprivileged daemon; root's own session is the system's daemon."""
+    return urlsplit(uri).path.rstrip("/") == "/session" and not (is_local(uri) and os.geteuid() == 0)
 
 
 def admit(uri: str, *, allow_insecure_transport: bool) -> str:
