@@ -74,7 +74,7 @@ def booted(stacks: Callable[..., Stack], prefix: str, debian_guest: GuestImage) 
     return Booted(stack, name, dict(run.outputs))
 
 
-@pytest.mark.requirement("FX-20", "FX-50", "CI-38", "CI-55")
+@pytest.mark.requirement("FX-20", "FX-50", "CI-38")
 def test_one_can_log_in_with_the_password_and_the_guest_is_what_it_was_asked_to_be(booted: Booted, prefix: str) -> None:
     with pytest.raises(LoginRefused):
         login(URI, booted.name, "root", "not-the-password", timeout=120)

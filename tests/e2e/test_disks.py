@@ -18,6 +18,7 @@ from kiln.framework.operations import Outcome
 from tests.e2e.conftest import TestPool
 from tests.e2e.direct import Direct, plain
 from tests.e2e.inventory import URI, Inventory, image_info
+from tests.e2e.webserver import serving
 from tools.guests import GuestImage
 
 MIB = 1 << 20
@@ -113,6 +114,44 @@ def test_compressed_content_is_expanded_on_the_way(
     assert Path(state["path"]).read_bytes() == tiny_guest.disk.read_bytes()
     image = plain(made("Image", f"{prefix}-gz-image", source=str(file), checksum=f"sha256:{packed}"))
     assert Path(image["path"]).read_bytes() == tiny_guest.disk.read_bytes()
+
+
+@pytest.mark.requirement("FX-43")
+@pytest.mark.parametrize("kind", ["Image", "Disk"])
+def test_images_and_disks_are_fetched_from_a_url_alike(
+    made: Callable[..., Outcome], prefix: str, tiny_guest: GuestImage, kind: str
+) -> None:
+    data = tiny_guest.disk.read_bytes()
+    for packed in (data, gzip.compress(data)):
+        with serving(packed) as url:
+            state = plain(made(kind, f"{prefix}-url-{len(packed)}", source=url))
+        assert Path(state["path"]).read_bytes() == data
+
+
+@pytest.mark.requirement("FX-21", "FX-22", "FX-23")
+def test_a_disk_goes_to_another_server_and_comes_back_as_the_first_disk(
+    made: Callable[..., Outcome], direct: Direct, prefix: str, tiny_guest: GuestImage, inventory: Inventory
+) -> None:
+    """The servers are stopped all the while; nothing of the disk is lost on the way."""
+    disk = made("Disk", f"{prefix}-moved", source=str(tiny_guest.disk))
+    other = made("Disk", f"{prefix}-stays", size="1MiB")
+    stopped: dict[str, Any] = {"powerState": "stopped", "networks": []}
+    home = made("Server", f"{prefix}-home", disks=[disk.id, other.id], **stopped)
+    utility = made("Server", f"{prefix}-utility", disks=[], **stopped)
+
+    def order(server: str) -> dict[str, str]:
+        disks = inventory.disks(f"{prefix}-{server}")
+        return {target: disk["file"].rpartition("/")[2] for target, disk in disks.items()}
+
+    away = direct.change("Server", home, disks=[other.id])
+    visited = direct.change("Server", utility, disks=[disk.id])
+    assert (order("home"), order("utility")) == ({"vda": f"{prefix}-stays"}, {"vda": f"{prefix}-moved"})
+    direct.change("Server", visited, disks=[])
+    back = direct.change("Server", away, disks=[disk.id, other.id])
+    assert order("home") == {"vda": f"{prefix}-moved", "vdb": f"{prefix}-stays"}
+    assert order("utility") == {}
+    assert plain(back)["bootOrder"] == ["vda", "vdb"]
+    assert Path(plain(disk)["path"]).read_bytes() == tiny_guest.disk.read_bytes()
 
 
 @pytest.mark.requirement("FX-02", "FX-42")

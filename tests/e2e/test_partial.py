@@ -34,7 +34,6 @@ def never_ending(prefix: str, guest: GuestImage, **inputs: Any) -> Program:
     return program
 
 
-@pytest.mark.requirement("CI-44")
 def test_a_wait_that_runs_out_keeps_the_guest_and_its_reasons_and_the_next_up_repairs(
     stacks: Callable[..., Stack], prefix: str, tiny_guest: GuestImage, inventory: Inventory
 ) -> None:
@@ -62,6 +61,7 @@ def test_a_wait_that_runs_out_keeps_the_guest_and_its_reasons_and_the_next_up_re
     assert stack.preview(repaired).changed == {}
 
 
+@pytest.mark.requirement("DC-37")
 def test_a_plugin_killed_in_a_create_leaves_nothing_that_the_next_up_does_not_clear(
     stacks: Callable[..., Stack], prefix: str, tiny_guest: GuestImage, inventory: Inventory, pool: TestPool
 ) -> None:

@@ -104,7 +104,7 @@ def test_a_guest_is_stopped_and_started_in_place(stack: Stack, make: Make, prefi
     assert identity(inventory, name) == before
 
 
-@pytest.mark.requirement("FX-21", "FX-58")
+@pytest.mark.requirement("FX-58")
 def test_disks_are_detached_and_attached_again(
     stack: Stack, make: Make, prefix: str, inventory: Inventory, tiny_guest: GuestImage
 ) -> None:
