@@ -85,12 +85,13 @@ def _show(found: list[leftovers.Leftover], outcome: dict[str, str], yes: bool) -
 
 
 def _held_by(files: list[Path]) -> set[str]:
-    """The ids of all resources in exported stack states."""
+    """The ids and URNs of all resources in exported stack states."""
     held: set[str] = set()
     for file in files:
         try:
             resources = json.loads(file.read_text())["deployment"]["resources"]
             held |= {resource["id"] for resource in resources if "id" in resource}
+            held |= {resource["urn"] for resource in resources}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 "--state",

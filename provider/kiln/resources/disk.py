@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator
 
 from kiln.framework.context import Context
-from kiln.framework.errors import InputError, NotFound
+from kiln.framework.errors import InputError, NotFound, Refused
 from kiln.framework.model import Impact, Model, out, prop
 from kiln.framework.plan import Change, Plan, compare
 from kiln.framework.resource import Created, Found, Resource
@@ -107,12 +107,7 @@ class Disk(Resource[DiskInputs, DiskState]):
         if new.image is None and new.source is None and new.size is None:
             raise InputError("size", "a blank disk needs a 'size'", action="set size, image or source")
         if old is not None and _shrinks(old.size, new.size):
-            raise InputError(
-                "size",
-                f"a disk cannot shrink from {old.size} to {new.size}",
-                cause="what lies beyond the new end would be lost",
-                action="keep the size, or make a new disk and copy",
-            )
+            raise _no_shrinking(old.size, new.size)
         if new.source is not None:
             content.look(self._site, new.source, "source", None)
         return new.model_copy(update={"node": uri, "pool": new.pool or self._site.pool_for(uri)})
@@ -120,6 +115,8 @@ class Disk(Resource[DiskInputs, DiskState]):
     def diff(self, ctx: Context, id: str, state: DiskState, old: DiskInputs, new: DiskInputs) -> Plan:
         """The changes that matter: stating what is so already, or what only counts when a disk is made, is none."""
         changes = [change for change in compare(old, new) if not _is_so(change, state)]
+        if _shrinks(state.virtual_size, new.size):
+            raise _no_shrinking(state.virtual_size, new.size)
         if any(change.field == "source" for change in changes) or state.kind == "iso":
             # A disk only began with its source's content and is the guest's since; a CD is that content.
             changes = [change for change in changes if change.field != "source"]
@@ -257,14 +254,34 @@ class Disk(Resource[DiskInputs, DiskState]):
             ctx.log.info(f"disk '{id}' stays on {state.node} and is nobody's now; `pulumi import` takes it back")
             return
         refuse_overlaid(ctx, volumes, ref, "disk")
+        self._refuse_running(ctx, state)
         release_volume(ctx, volumes, ref)
+
+    def _refuse_running(self, ctx: Context, state: DiskState) -> None:
+        """Refuse to delete a disk under a running guest, which would write on into a file without a name."""
+        for domain in self._site.node(ctx, state.node).domains.list(ctx):
+            if domain.state in ("running", "paused") and any(disk.path == state.path for disk in domain.disks):
+                raise Refused(
+                    f"disk '{state.pool}/{state.name}' is in use and stays",
+                    cause=f"the running guest '{domain.name}' has it attached",
+                    action="take it out of that server's 'disks' in an `up` of its own, or stop the guest",
+                )
+
+
+def _no_shrinking(old: Size | None, new: Size | None) -> InputError:
+    return InputError(
+        "size",
+        f"a disk cannot shrink from {old} to {new}",
+        cause="what lies beyond the new end would be lost",
+        action="keep the size, or make a new disk and copy",
+    )
 
 
 def _is_so(change: Change, state: DiskState) -> bool:
     """Whether a changed property only states what is so already; one that is left out keeps what is there."""
     match change.field:
         case "size":
-            return change.new is None
+            return change.new is None or (change.new is not UNKNOWN and Size.parse(change.new) == state.virtual_size)
         case "format":
             return change.new in (None, state.stored_format)
         case "clone":

@@ -35,8 +35,8 @@ class Leftover:
 def find(ctx: Context, node: Node, pool: str, known: Collection[str] | None) -> list[Leftover]:
     """What can be removed from a node.
 
-    Always: what dead operations left unfinished, and seeds of first boots that have ended. With ``known``, the ids that
-    all stacks hold: also finished objects that none of them does. Without it a finished object is never a leftover.
+    Always: what dead operations left unfinished, and seeds of first boots that have ended. With ``known``, the ids and
+    URNs that all stacks hold: also finished objects that none of them does. Without it those are never leftovers.
     """
     found = list(_guests(ctx, node, known))
     attached = {path for domain in node.domains.list(ctx) for path in _files(domain)}
@@ -95,8 +95,11 @@ def _why_volume(
     if path is None:
         return "a mark without its volume"
     match mark.role:
-        case "image" | "disk" | "root":
+        case "image" | "disk":
             return _why(mark, str(ref), known)
+        case "root":
+            # No state names a root disk: it is kept for the server it was made for, which takes it back.
+            return _why(mark, mark.urn, known)
         case "seed":
             return "no guest reads this seed"
         case "kernel" | "initrd":

@@ -37,7 +37,11 @@ def _check_ids(inputs: ServerInputs) -> None:
     if inputs.image is not None and inputs.image is not UNKNOWN:
         volume_ref(inputs.image, "image")
     for index, id in enumerate(_known_items(inputs.disks)):
+        if id is UNKNOWN:
+            continue
         volume_ref(id, f"disks[{index}]")
+        if id in _known_items(inputs.disks)[:index]:
+            raise InputError(f"disks[{index}]", f"the disk '{id}' is named twice", action="name each disk once")
 
 
 def _check_first_boot(asked: FirstBoot | None) -> None:

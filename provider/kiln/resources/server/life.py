@@ -17,7 +17,7 @@ from kiln.resources.server.build import Work, spec_of
 from kiln.resources.server.layout import Attached
 
 LIVE_FIELDS = frozenset(
-    {"node", "autostart", "description", "power_state", "wait_for", "wait_timeout", "shutdown_timeout"}
+    {"disk_size", "node", "autostart", "description", "power_state", "wait_for", "wait_timeout", "shutdown_timeout"}
 )
 
 
@@ -48,8 +48,11 @@ def changing(node: Node, work: Work, changed: set[str]) -> list[Step]:
     domain, new = work.domain, work.inputs
     assert domain is not None
     redefine = bool(changed - LIVE_FIELDS)
+    grows = "disk_size" in changed and new.disk_size is not None and work.root is not None
     active = domain.state in ("running", "paused")
     steps = []
+    if grows:
+        steps.append(Step("grow root disk", lambda ctx: _grow_root(ctx, node, work)))
     if redefine:
         steps.append(Step("redefine domain", lambda ctx: work.saw(node.domains.define(ctx, spec_of(work, work.mark)))))
     if active and (redefine or new.power_state == "stopped"):
@@ -108,6 +111,15 @@ def remove_seed(ctx: Context, node: Node, work: Work) -> None:
     seeds.remove_seed(node, work.uuid, ref, ctx)
     work.marks.pop(ref, None)
     work.seed = None
+
+
+def _grow_root(ctx: Context, node: Node, work: Work) -> None:
+    assert work.root is not None
+    assert work.inputs.disk_size is not None
+    volume, size = work.root.chain[0], work.inputs.disk_size.bytes
+    if size > volume.virtual_size and not node.domains.resize_disk(ctx, volume.path, size):
+        cloning.grow(ctx, node.volumes, volume.ref, size)
+    work.root = Attached([node.volumes.get(ctx, volume.ref), *work.root.chain[1:]])
 
 
 def _make_root(ctx: Context, node: Node, work: Work) -> None:

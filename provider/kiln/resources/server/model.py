@@ -118,6 +118,14 @@ class Console(Model):
     vnc_password: str | None = out("Password of the VNC console.", secret=True)
 
 
+class Interface(Model):
+    """A network interface as the node has it."""
+
+    mac: str = out("MAC address.")
+    network: str | None = out("The libvirt network it is connected to.")
+    bridge: str | None = out("The host bridge it is connected to.")
+
+
 class ServerInputs(Model):
     """Inputs of Server."""
 
@@ -127,7 +135,11 @@ class ServerInputs(Model):
         "Storage pool of the root disk and the seed.", sticky=True, default_doc="the node's `storagePool`"
     )
     image: str | None = prop("Id of the Image that the root disk is cloned from. The root disk belongs to the server.")
-    disk_size: DiskSize | None = prop("Size of the root disk.", default_doc="the image's size", impact=Impact.REPLACE)
+    disk_size: DiskSize | None = prop(
+        "Size of the root disk. It can grow in place and never shrink.",
+        default_doc="the image's size",
+        impact=Impact.LIVE,
+    )
     disks: list[str] | None = prop(
         "Ids of further disks, in order. One that holds an ISO becomes a CD drive.", impact=Impact.RESTART
     )
@@ -179,6 +191,8 @@ class ServerState(ServerInputs):
     uuid: str = out("The guest's UUID, which is also the server's id.")
     addresses: list[str] = out("IP addresses of the guest, when known.", changes_with=("networks", "power_state"))
     initial_password: str | None = out("The first-boot password of the user.", secret=True)
+    root_disk_size: Size | None = out("Size of the root disk.", changes_with=("disk_size",))
+    interfaces: list[Interface] = out("The guest's interfaces as they are.", changes_with=("networks",))
     console: Console = out("How to reach the guest's console.", changes_with=("graphics", "power_state"))
     boot_order: list[str] = out("Device names in the order the firmware tries them.", changes_with=("disks", "boot"))
     accelerator: Literal["kvm", "tcg"] = out("What executes the guest's code.")

@@ -8,12 +8,12 @@ from kiln.framework.context import Context
 from kiln.framework.errors import KilnError, NotFound
 from kiln.framework.resource import Found
 from kiln.framework.units import Size
-from kiln.ports.domains import Domain, DomainDisk
+from kiln.ports.domains import Domain, DomainDisk, DomainNic
 from kiln.ports.nodes import Node
 from kiln.resources.server import storage
 from kiln.resources.server.build import Work
 from kiln.resources.server.layout import mac_address
-from kiln.resources.server.model import Console, Nic, ServerInputs, ServerState
+from kiln.resources.server.model import Console, Interface, Nic, ServerInputs, ServerState
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class _Rest:
     """What a state holds that neither the inputs nor the domain tell."""
 
     identity: str
+    root_disk_size: Size | None
     addresses: list[str]
     password: str | None = field(repr=False)
     vnc_password: str | None = field(repr=False)
@@ -40,8 +41,13 @@ def state(node: Node, work: Work) -> ServerState:
     """The state after an operation, from what its steps saw."""
     assert work.domain is not None
     assert work.ground is not None
-    rest = _Rest(work.ground.identity, work.addresses, work.password, work.vnc_password)
+    rest = _Rest(work.ground.identity, root_size(work), work.addresses, work.password, work.vnc_password)
     return _state(node, work.inputs, work.domain, rest)
+
+
+def root_size(work: Work) -> Size | None:
+    """The size of the root disk as it was seen last."""
+    return Size.of(work.root.chain[0].virtual_size) if work.root is not None else None
 
 
 def found(ctx: Context, node: Node, domain: Domain, known: Known) -> Found[ServerInputs, ServerState]:
@@ -50,6 +56,7 @@ def found(ctx: Context, node: Node, domain: Domain, known: Known) -> Found[Serve
     before = known.state
     rest = _Rest(
         node.identity(ctx),
+        before.root_disk_size if before is not None else None,
         _addresses(ctx, node, domain, before),
         before.initial_password if before is not None else None,
         before.console.vnc_password if before is not None and before.console else None,
@@ -64,6 +71,15 @@ def _state(node: Node, inputs: ServerInputs, domain: Domain, rest: _Rest) -> Ser
         **dict(inputs),
         node_identity=rest.identity,
         uuid=domain.uuid,
+        root_disk_size=rest.root_disk_size,
+        interfaces=[
+            Interface(
+                mac=nic.mac,
+                network=nic.source if nic.kind == "network" else None,
+                bridge=nic.source if nic.kind == "bridge" else None,
+            )
+            for nic in domain.nics
+        ],
         addresses=rest.addresses,
         initial_password=rest.password,
         console=Console(
@@ -109,46 +125,58 @@ def _inputs(ctx: Context, node: Node, domain: Domain, known: Known) -> ServerInp
     power = "running" if domain.state == "running" else "stopped"
     if base.power_state != power:
         drift["power_state"] = power
-    drift |= _disk_drift(ctx, node, domain, base) | _nic_drift(domain, base, node)
+    drift |= _disk_drift(ctx, node, domain, base) | _nic_drift(domain, known, base)
     return base.model_copy(update=drift)
 
 
 def _disk_drift(ctx: Context, node: Node, domain: Domain, base: ServerInputs) -> dict[str, object]:
-    own = {storage.root_ref(base), storage.seed_ref(base)}
-    ids: list[str] = []
+    """Disks in their order, hard disks and CDs each by themselves, without those that belong to the server."""
+    own = {
+        ref.name: ref
+        for ref in (storage.root_ref(base), storage.seed_ref(base))
+        if storage.is_own(ctx, node.volumes, ref)
+    }
+    hard: list[str] = []
+    cds: list[str] = []
     root_there = False
     for disk in sorted(domain.disks, key=_bus_order):
         if disk.path is None:
             continue
-        try:
-            ref = node.volumes.by_path(ctx, disk.path).ref
-        except NotFound:
-            ids.append(disk.path)
-            continue
-        root_there = root_there or ref == storage.root_ref(base)
-        if ref not in own:
-            ids.append(str(ref))
+        name = disk.path.rpartition("/")[2]
+        if name in own:
+            root_there = root_there or own[name] == storage.root_ref(base)
+        else:
+            (cds if disk.device == "cdrom" else hard).append(_id_of(ctx, node, disk.path))
     drift: dict[str, object] = {}
-    if sorted(ids) != sorted(base.disks or []):
-        drift["disks"] = ids or None
+    stated = base.disks or []
+    if hard != [id for id in stated if id not in cds] or cds != [id for id in stated if id in cds]:
+        drift["disks"] = [*hard, *cds] or None
     if base.image is not None and not root_there:
         drift["image"] = None
     return drift
+
+
+def _id_of(ctx: Context, node: Node, path: str) -> str:
+    """The id of the volume at a path, or the path where no pool knows it."""
+    try:
+        return str(node.volumes.by_path(ctx, path).ref)
+    except NotFound:
+        return path
 
 
 def _bus_order(disk: DomainDisk) -> tuple[int, str]:
     return len(disk.target), disk.target
 
 
-def _nic_drift(domain: Domain, base: ServerInputs, node: Node) -> dict[str, object]:
-    """Interfaces compare by what a program can state; one that it left out is filled with what the node gave."""
+def _nic_drift(domain: Domain, known: Known, base: ServerInputs) -> dict[str, object]:
+    """Interfaces compare by what a program states; what it left out compares with what the node gave before."""
     asked = base.networks if base.networks is not None else [Nic()]
+    before = list((known.state.interfaces if known.state is not None else None) or [])
     seen = list(domain.nics)
     same = len(asked) == len(seen) and all(
         nic.mac == (want.mac or mac_address(domain.uuid, index))
-        and (want.network is None or (nic.kind == "network" and nic.source == want.network))
-        and (want.bridge is None or (nic.kind == "bridge" and nic.source == want.bridge))
         and (nic.model or "virtio") == want.model
+        and _connected_as(nic, want, before[index] if index < len(before) else None)
         for index, (want, nic) in enumerate(zip(asked, seen, strict=False))
     )
     if same:
@@ -164,3 +192,13 @@ def _nic_drift(domain: Domain, base: ServerInputs, node: Node) -> dict[str, obje
             for nic in seen
         ]
     }
+
+
+def _connected_as(nic: DomainNic, want: Nic, before: Interface | None) -> bool:
+    """Whether an interface is connected to what is stated, or else to what it was connected to."""
+    expected = want if want.network is not None or want.bridge is not None else before
+    if expected is None:
+        return True
+    network = nic.source if nic.kind == "network" else None
+    bridge = nic.source if nic.kind == "bridge" else None
+    return (network, bridge) == (expected.network, expected.bridge)

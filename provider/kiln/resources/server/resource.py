@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import secrets
 import uuid as uuids
+from dataclasses import replace
 from typing import ClassVar
 
 from kiln.framework.context import Context
-from kiln.framework.errors import NotFound, PartialCreate, Refused
-from kiln.framework.plan import Plan, compare
+from kiln.framework.errors import InputError, NotFound, PartialCreate
+from kiln.framework.model import Impact
+from kiln.framework.plan import Change, Plan, compare
 from kiln.framework.resource import Created, Found, Resource
 from kiln.framework.steps import KeptFailure, Step, run
+from kiln.framework.values import UNKNOWN
 from kiln.ports.domains import Domain
 from kiln.ports.nodes import Node
 from kiln.resources.names import split_import_id
@@ -66,7 +69,8 @@ class Server(Resource[ServerInputs, ServerState]):
     def diff(self, ctx: Context, id: str, state: ServerState, old: ServerInputs, new: ServerInputs) -> Plan:
         """The changes; another URI of the same node is none."""
         changes = self._site.weigh_node(ctx, state.node_identity, compare(old, new))
-        return Plan(tuple(changes), delete_first=True)
+        weighed = (_weigh_disk_size(change, state, new) for change in changes)
+        return Plan(tuple(change for change in weighed if change is not None), delete_first=True)
 
     # --- create --------------------------------------------------------------------------------------------------
 
@@ -78,6 +82,7 @@ class Server(Resource[ServerInputs, ServerState]):
         work.ground = ground_of(ctx, self._site, node, inputs.node)
         work.root_plan = storage.plan_root(ctx, node.volumes, inputs)
         work.disks = storage.used_disks(ctx, node.volumes, inputs)
+        storage.refuse_shared(ctx, node.domains, work.disks, work.uuid)
         require_networks(ctx, node, inputs, work.ground)
         work.vnc_password = vnc_password(inputs)
         try:
@@ -110,6 +115,10 @@ class Server(Resource[ServerInputs, ServerState]):
         node = self._site.node_to_change(ctx, new.node)
         work = self._work_for(ctx, node, node.domains.get(ctx, id), state, new)
         changed = {change.field for change in compare(old, new)}
+        if "disks" in changed:
+            storage.refuse_shared(ctx, node.domains, work.disks, id)
+        if "networks" in changed and work.ground is not None:
+            require_networks(ctx, node, new, work.ground)
         steps = [
             Step("find the guest", lambda ctx: None, keeps=True),
             *life.changing(node, work, changed),
@@ -143,19 +152,33 @@ class Server(Resource[ServerInputs, ServerState]):
     def delete(self, ctx: Context, id: str, state: ServerState) -> None:
         """Shut the guest down, undefine it, and delete the volumes that belong to it."""
         node = self._site.node_to_change(ctx, state.node)
-        refuse_overlaid(ctx, node.volumes, storage.root_ref(state), "root disk")
+        if storage.is_own(ctx, node.volumes, storage.root_ref(state)):
+            refuse_overlaid(ctx, node.volumes, storage.root_ref(state), "root disk")
         try:
             node.domains.shutdown(ctx, id, float(state.shutdown_timeout))
             node.domains.undefine(ctx, id)
         except NotFound:
             pass
         for ref in (storage.seed_ref(state), storage.root_ref(state)):
-            mark = node.volumes.read_mark(ctx, ref)
-            if mark is None:
-                continue
-            if mark.role not in ("root", "seed"):
-                raise Refused(f"volume '{ref}' is not the server's own", action="remove it by hand if it is not needed")
-            release_volume(ctx, node.volumes, ref)
+            if storage.is_own(ctx, node.volumes, ref):
+                release_volume(ctx, node.volumes, ref)
+
+
+def _weigh_disk_size(change: Change, state: ServerState, new: ServerInputs) -> Change | None:
+    """A root disk grows in place; stating the size it has, or none, is no change. Raises InputError for shrinking."""
+    size, root = new.disk_size, state.root_disk_size
+    if change.field != "disk_size" or size is UNKNOWN or root is None:
+        return change
+    if size is None or size == root:
+        return None
+    if size.bytes < root.bytes:
+        raise InputError(
+            "diskSize",
+            f"the root disk cannot shrink from {root} to {size}",
+            cause="what lies beyond the new end would be lost",
+            action=f"state at least {root}",
+        )
+    return replace(change, impact=Impact.LIVE)
 
 
 def vnc_password(inputs: ServerInputs) -> str | None:

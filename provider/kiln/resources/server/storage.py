@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid as uuids
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kiln.firstboot import passwords, seed
@@ -10,7 +11,7 @@ from kiln.firstboot.hostname import hostname_from
 from kiln.firstboot.userdata import FirstBoot as Told
 from kiln.framework.context import Context
 from kiln.framework.errors import InputError, NotFound
-from kiln.ports.domains import BootSpec, Domain
+from kiln.ports.domains import BootSpec, Domain, Domains
 from kiln.ports.marks import Mark
 from kiln.ports.volumes import Volume, VolumeRef, Volumes
 from kiln.resources import cloning
@@ -73,8 +74,46 @@ def used_disks(ctx: Context, volumes: Volumes, inputs: ServerInputs) -> list[Att
             chain = cloning.image_chain(ctx, volumes, ref, path)
         except NotFound as error:
             raise missing(path, id, inputs.node) from error
-        found.append(Attached(chain, cloning.holds_iso(ctx, volumes, chain[0])))
+        iso = cloning.holds_iso(ctx, volumes, chain[0])
+        _require_disk(ctx, volumes, chain[0], path, iso=iso)
+        found.append(Attached(chain, iso))
     return found
+
+
+def _require_disk(ctx: Context, volumes: Volumes, volume: Volume, path: str, *, iso: bool) -> None:
+    """Refuse what a guest must not write to: an image, or a volume that belongs to a server or an image."""
+    mark = volumes.read_mark(ctx, volume.ref)
+    role = mark.role if mark is not None else ""
+    if role == "image" and not iso:
+        raise InputError(
+            path,
+            f"'{volume.ref}' is an image, which a guest must not write to",
+            action="make a Disk with image= from it and name that, or state it as the server's 'image'",
+        )
+    if role in ("root", "seed", "kernel", "initrd"):
+        raise InputError(path, f"'{volume.ref}' is the {role} of another resource", action="name a Disk of its own")
+
+
+def refuse_shared(ctx: Context, domains: Domains, disks: Sequence[Attached], uuid: str) -> None:
+    """Refuse a disk that another guest has: two writers would destroy what is on it. A CD may be shared."""
+    wanted = {attached.chain[0].path: index for index, attached in enumerate(disks) if not attached.cd}
+    if not wanted:
+        return
+    for domain in domains.list(ctx):
+        for disk in domain.disks if domain.uuid != uuid else ():
+            if disk.path in wanted:
+                raise InputError(
+                    f"disks[{wanted[disk.path]}]",
+                    f"the disk {disk.path} belongs to guest '{domain.name}'",
+                    cause="two guests that write to one disk destroy what is on it",
+                    action="detach it there first, or make a Disk for each",
+                )
+
+
+def is_own(ctx: Context, volumes: Volumes, ref: VolumeRef) -> bool:
+    """Whether a volume with the name of a server's own is one, by its mark: a Disk may have that name too."""
+    mark = volumes.read_mark(ctx, ref)
+    return mark is not None and mark.role in ("root", "seed")
 
 
 def own_volumes(
@@ -85,8 +124,10 @@ def own_volumes(
     found: list[Attached | None] = []
     for ref in (root_ref(inputs), seed_ref(inputs)):
         try:
-            chain = volumes.chain(ctx, ref)
+            chain = volumes.chain(ctx, ref) if is_own(ctx, volumes, ref) else None
         except NotFound:
+            chain = None
+        if chain is None:
             found.append(None)
             continue
         found.append(Attached(chain, cd=ref == seed_ref(inputs)) if chain[0].path in paths else None)

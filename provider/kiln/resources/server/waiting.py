@@ -84,7 +84,7 @@ def _watch(ctx: Context, node: Node, work: Work, started: float) -> tuple[Ending
         if now - asked > (1.0 if finished_at else ASK_SECONDS):
             asked = now
             _require_running(ctx, node, work, text)
-            if (told := _ask_agent(ctx, node, work.uuid)) is not None:
+            if (told := ended_now(ctx, node, work.uuid)) is not None:
                 return told, text
         elapsed = now - started
         if elapsed > work.inputs.wait_timeout:
