@@ -19,6 +19,7 @@ __all__ = [
     'Boot',
     'Console',
     'FirstBoot',
+    'Interface',
     'Nic',
     'NodePrerequisite',
     'StoragePool',
@@ -292,6 +293,53 @@ class FirstBoot(dict):
         Your own cloud-init user data (cloud-config, script or MIME). Kiln's settings come on top; the rest is kept.
         """
         return pulumi.get(self, "user_data")
+
+
+@pulumi.output_type
+class Interface(dict):
+    """
+    A network interface as the node has it.
+    """
+    def __init__(__self__, *,
+                 mac: _builtins.str,
+                 bridge: Optional[_builtins.str] = None,
+                 network: Optional[_builtins.str] = None):
+        """
+        A network interface as the node has it.
+
+        :param _builtins.str mac: MAC address.
+        :param _builtins.str bridge: The host bridge it is connected to.
+        :param _builtins.str network: The libvirt network it is connected to.
+        """
+        pulumi.set(__self__, "mac", mac)
+        if bridge is not None:
+            pulumi.set(__self__, "bridge", bridge)
+        if network is not None:
+            pulumi.set(__self__, "network", network)
+
+    @_builtins.property
+    @pulumi.getter
+    def mac(self) -> _builtins.str:
+        """
+        MAC address.
+        """
+        return pulumi.get(self, "mac")
+
+    @_builtins.property
+    @pulumi.getter
+    def bridge(self) -> Optional[_builtins.str]:
+        """
+        The host bridge it is connected to.
+        """
+        return pulumi.get(self, "bridge")
+
+    @_builtins.property
+    @pulumi.getter
+    def network(self) -> Optional[_builtins.str]:
+        """
+        The libvirt network it is connected to.
+        """
+        return pulumi.get(self, "network")
 
 
 @pulumi.output_type

@@ -50,7 +50,7 @@ class ServerArgs:
         :param pulumi.Input['BootArgs'] boot: What the guest boots from.
         :param pulumi.Input[Union[_builtins.str, 'ServerCpuMode']] cpu_mode: CPU the guest sees, in libvirt's words. Default: `auto`: fit for the accelerator.
         :param pulumi.Input[_builtins.str] description: Description of the guest in libvirt.
-        :param pulumi.Input[_builtins.str] disk_size: Size of the root disk. Default: the image's size.
+        :param pulumi.Input[_builtins.str] disk_size: Size of the root disk. It can grow in place and never shrink. Default: the image's size.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] disks: Ids of further disks, in order. One that holds an ISO becomes a CD drive.
         :param pulumi.Input[Union[_builtins.str, 'ServerFirmware']] firmware: Firmware of the guest.
         :param pulumi.Input['FirstBootArgs'] first_boot: What the guest is told at its first boot. Absent, a server with an `image` still gets its name and a password.
@@ -181,7 +181,7 @@ class ServerArgs:
     @pulumi.getter(name="diskSize")
     def disk_size(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        Size of the root disk. Default: the image's size.
+        Size of the root disk. It can grow in place and never shrink. Default: the image's size.
         """
         return pulumi.get(self, "disk_size")
 
@@ -439,7 +439,7 @@ class Server(pulumi.CustomResource):
         :param pulumi.Input[Union['BootArgs', 'BootArgsDict']] boot: What the guest boots from.
         :param pulumi.Input[Union[_builtins.str, 'ServerCpuMode']] cpu_mode: CPU the guest sees, in libvirt's words. Default: `auto`: fit for the accelerator.
         :param pulumi.Input[_builtins.str] description: Description of the guest in libvirt.
-        :param pulumi.Input[_builtins.str] disk_size: Size of the root disk. Default: the image's size.
+        :param pulumi.Input[_builtins.str] disk_size: Size of the root disk. It can grow in place and never shrink. Default: the image's size.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] disks: Ids of further disks, in order. One that holds an ISO becomes a CD drive.
         :param pulumi.Input[Union[_builtins.str, 'ServerFirmware']] firmware: Firmware of the guest.
         :param pulumi.Input[Union['FirstBootArgs', 'FirstBootArgsDict']] first_boot: What the guest is told at its first boot. Absent, a server with an `image` still gets its name and a password.
@@ -575,7 +575,9 @@ class Server(pulumi.CustomResource):
             __props__.__dict__["boot_order"] = None
             __props__.__dict__["console"] = None
             __props__.__dict__["initial_password"] = None
+            __props__.__dict__["interfaces"] = None
             __props__.__dict__["node_identity"] = None
+            __props__.__dict__["root_disk_size"] = None
             __props__.__dict__["state"] = None
             __props__.__dict__["uuid"] = None
         secret_opts = pulumi.ResourceOptions(additional_secret_outputs=["initialPassword"])
@@ -617,6 +619,7 @@ class Server(pulumi.CustomResource):
         __props__.__dict__["graphics"] = None
         __props__.__dict__["image"] = None
         __props__.__dict__["initial_password"] = None
+        __props__.__dict__["interfaces"] = None
         __props__.__dict__["memory"] = None
         __props__.__dict__["name"] = None
         __props__.__dict__["networks"] = None
@@ -625,6 +628,7 @@ class Server(pulumi.CustomResource):
         __props__.__dict__["platform_config"] = None
         __props__.__dict__["pool"] = None
         __props__.__dict__["power_state"] = None
+        __props__.__dict__["root_disk_size"] = None
         __props__.__dict__["shutdown_timeout"] = None
         __props__.__dict__["state"] = None
         __props__.__dict__["uuid"] = None
@@ -701,7 +705,7 @@ class Server(pulumi.CustomResource):
     @pulumi.getter(name="diskSize")
     def disk_size(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        Size of the root disk. Default: the image's size.
+        Size of the root disk. It can grow in place and never shrink. Default: the image's size.
         """
         return pulumi.get(self, "disk_size")
 
@@ -752,6 +756,14 @@ class Server(pulumi.CustomResource):
         The first-boot password of the user.
         """
         return pulumi.get(self, "initial_password")
+
+    @_builtins.property
+    @pulumi.getter
+    def interfaces(self) -> pulumi.Output[Sequence['outputs.Interface']]:
+        """
+        The guest's interfaces as they are.
+        """
+        return pulumi.get(self, "interfaces")
 
     @_builtins.property
     @pulumi.getter
@@ -816,6 +828,14 @@ class Server(pulumi.CustomResource):
         Whether the guest runs.
         """
         return pulumi.get(self, "power_state")
+
+    @_builtins.property
+    @pulumi.getter(name="rootDiskSize")
+    def root_disk_size(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        Size of the root disk.
+        """
+        return pulumi.get(self, "root_disk_size")
 
     @_builtins.property
     @pulumi.getter(name="shutdownTimeout")
