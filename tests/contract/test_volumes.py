@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -315,3 +316,35 @@ def test_a_full_pool_is_told_with_what_to_do(node: Node, ctx: Context, pool: str
         node.volumes.create(ctx, ref, format="raw", virtual_size=1 << 62)
     assert caught.value.action
     assert node.volumes.pool(ctx, pool).available > available // 2
+
+
+@pytest.fixture
+def small_pool(node: Node, ctx: Context, name: str, tmp_path: Path) -> Iterator[str]:
+    """A pool on a file system of 8 MiB."""
+    directory = tmp_path / "small"
+    directory.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=0711", "tmpfs", directory], check=True)
+    try:
+        assert node.volumes.ensure_pool(ctx, name, str(directory))
+        yield name
+        for volume in node.volumes.list(ctx, name):
+            node.volumes.delete(ctx, volume.ref)
+        assert node.volumes.remove_pool(ctx, name)
+        assert list(directory.iterdir()) == []
+    finally:
+        subprocess.run(["umount", directory], check=True)
+
+
+@real
+def test_no_space_is_always_told(node: Node, ctx: Context, small_pool: str) -> None:
+    """Also for content so small that libvirt itself says it was stored."""
+    ref = VolumeRef(small_pool, "v")
+    node.volumes.create(ctx, ref, format="raw", virtual_size=32 << 20)
+    with pytest.raises(KilnError) as caught:
+        node.volumes.upload(ctx, ref, (Chunk(b"x" * MIB) for _ in range(32)))
+    assert "free space" in str(caught.value)
+    for index in range(4):
+        with pytest.raises(KilnError) as caught:
+            node.volumes.write_mark(ctx, VolumeRef(small_pool, f"m{index}"), MARK, new=True)
+        assert "free space" in str(caught.value)
+    assert node.volumes.marks(ctx, small_pool) == []

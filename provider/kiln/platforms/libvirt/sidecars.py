@@ -20,6 +20,7 @@ from kiln.ports.volumes import Chunk, VolumeRef
 T = TypeVar("T")
 
 _LARGEST = 1 << 20
+_UNDO_SECONDS = 30.0
 
 
 class Sidecars:
@@ -105,7 +106,13 @@ class Sidecars:
             size = self._link.run(ctx, f"mark volume '{ref}'", prepare)
         except Conflict:
             raise _taken(ref.pool, ref.name) from None
-        streams.upload(ctx, self._link, ref, iter([Chunk(data.ljust(size))]))
+        try:
+            streams.upload(ctx, self._link, ref, iter([Chunk(data.ljust(size))]))
+        except BaseException:
+            if new:  # nobody must find the name claimed by nobody
+                with contextlib.suppress(KilnError):
+                    self._delete_remote(ctx.unhurried(_UNDO_SECONDS), ref)
+            raise
 
     def _read_remote(self, ctx: Context, ref: VolumeRef) -> Mark | None:
         try:

@@ -19,11 +19,17 @@ _DENSE_HEAD = 4 << 20
 # One message of libvirt's protocol carries no more.
 _PIECE = 256 << 10
 _FINISH_SECONDS = 300.0
+_TAIL = 4096
 _ABORT_SECONDS = 5.0
 
 
 def upload(ctx: Context, link: Link, ref: VolumeRef, chunks: Iterator[Chunk]) -> None:
-    """Write ``chunks`` from offset 0, holes as holes. Each piece has its own deadline, the whole that of ``ctx``."""
+    """Write ``chunks`` from offset 0, holes as holes. Each piece has its own deadline, the whole that of ``ctx``.
+
+    The end is read back: libvirt (9.0) forgets a write error when the stream is finished before its writer thread
+    comes to it, which is the rule for content of a few hundred KiB. What comes after the first failed write is lost, so
+    that the end tells.
+    """
     doing = f"upload to volume '{ref}'"
 
     def begin(opened: Opened) -> Any:
@@ -34,15 +40,23 @@ def upload(ctx: Context, link: Link, ref: VolumeRef, chunks: Iterator[Chunk]) ->
 
     stream = link.run(ctx, doing, begin)
     try:
-        offset = 0
+        offset, end, tail = 0, 0, b""
         for chunk in _pieces(chunks):
             link.run(ctx, doing, partial(_send, stream, chunk, offset))
             offset += chunk.hole if chunk.data is None else len(chunk.data)
+            if chunk.data:
+                end, tail = offset, bytes(chunk.data[-_TAIL:])
         link.run(ctx, doing, lambda _: stream.finish(), seconds=_FINISH_SECONDS)
     except BaseException:
         with contextlib.suppress(KilnError):
             link.run(ctx.unhurried(_ABORT_SECONDS), "abort the upload", lambda _: _abort(stream))
         raise
+    if tail and download(ctx, link, ref, end - len(tail), len(tail)) != tail:
+        raise KilnError(
+            f"could not {doing}",
+            cause="the node kept less than was sent, most likely because there was no space left",
+            action="free space in the storage pool, or use another pool, and run again",
+        ).at(node=link.uri)
 
 
 def download(ctx: Context, link: Link, ref: VolumeRef, offset: int, length: int) -> bytes:
