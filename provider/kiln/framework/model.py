@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
@@ -134,9 +135,28 @@ def plain(value: Any) -> Any:
             return value.text if hasattr(value, "text") and hasattr(value, "bytes") else value
 
 
+@dataclass(frozen=True)
+class Place:
+    """A field as hosts meet it: its Python name, its property name, its facts, and the model of objects inside it."""
+
+    name: str
+    key: str
+    facts: Facts
+    nested: type[Model] | None
+
+
+@cache
+def places(model: type[Model]) -> Mapping[str, Place]:
+    """The fields of a model by Python name; looked up once, since every value of every operation passes by here."""
+    return {
+        name: Place(name, field.alias or name, facts_of(field), nested_model(field.annotation))
+        for name, field in model.model_fields.items()
+    }
+
+
 def alias_of(model: type[Model], name: str) -> str:
     """The camelCase name of a field."""
-    return model.model_fields[name].alias or name
+    return places(model)[name].key
 
 
 def parse(model: type[M], data: Mapping[str, Any]) -> M:
@@ -185,19 +205,18 @@ def walk_secret_fields(model: type[Model], data: Any, at: Path = ()) -> Iterator
     """The paths in ``data`` (wire form) of the fields that the model declares secret."""
     if not isinstance(data, Mapping):
         return
-    for name, field in model.model_fields.items():
-        key = field.alias or name
-        if key not in data:
+    for place in places(model).values():
+        if place.key not in data:
             continue
-        if facts_of(field).secret:
-            yield (*at, key)
-        elif (nested := nested_model(field.annotation)) is not None:
-            value = data[key]
+        if place.facts.secret:
+            yield (*at, place.key)
+        elif place.nested is not None:
+            value = data[place.key]
             if isinstance(value, list):
                 for index, item in enumerate(value):
-                    yield from walk_secret_fields(nested, item, (*at, key, index))
+                    yield from walk_secret_fields(place.nested, item, (*at, place.key, index))
             else:
-                yield from walk_secret_fields(nested, value, (*at, key))
+                yield from walk_secret_fields(place.nested, value, (*at, place.key))
 
 
 def nested_model(annotation: Any) -> type[Model] | None:

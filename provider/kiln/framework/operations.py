@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from kiln.framework.context import Context
 from kiln.framework.errors import InputError, InputErrors, KilnError, PartialCreate
-from kiln.framework.model import Impact, Model, alias_of, facts_of, nested_model, parse, walk_secret_fields
+from kiln.framework.model import Impact, Model, parse, places, walk_secret_fields
 from kiln.framework.plan import Plan
 from kiln.framework.resource import AnyResource
 from kiln.framework.values import UNKNOWN, Path, Secret, conceal, has_unknown, reveal, secret_paths
@@ -57,10 +57,9 @@ def check(
     """All inputs with their defaults, secrets marked. Raises InputErrors."""
     data = dict(reveal(news))
     old_data = dict(reveal(olds)) if olds else {}
-    for name, field in resource.Inputs.model_fields.items():
-        key = field.alias or name
-        if data.get(key) is None and facts_of(field).sticky and key in old_data:
-            data[key] = old_data[key]
+    for place in places(resource.Inputs).values():
+        if data.get(place.key) is None and place.facts.sticky and place.key in old_data:
+            data[place.key] = old_data[place.key]
     if "name" in resource.Inputs.model_fields and data.get("name") is None:
         data["name"] = _automatic_name(logical_name, autoname)
     try:
@@ -183,25 +182,20 @@ def parse_old(model: type[Model], data: Data) -> Any:
 
 def _known(model: type[Model], data: Data) -> dict[str, Any]:
     kept: dict[str, Any] = {}
-    for name, field in model.model_fields.items():
-        key = alias_of(model, name)
-        if key not in data:
+    for place in places(model).values():
+        if place.key not in data:
             continue
-        value, nested = data[key], nested_model(field.annotation)
-        if nested is not None and isinstance(value, Mapping):
-            value = _known(nested, value)
-        elif nested is not None and isinstance(value, list):
-            value = [_known(nested, item) if isinstance(item, Mapping) else item for item in value]
-        kept[key] = value
+        value = data[place.key]
+        if place.nested is not None and isinstance(value, Mapping):
+            value = _known(place.nested, value)
+        elif place.nested is not None and isinstance(value, list):
+            value = [_known(place.nested, item) if isinstance(item, Mapping) else item for item in value]
+        kept[place.key] = value
     return kept
 
 
 def _outputs(model: type[Model]) -> list[tuple[str, tuple[str, ...]]]:
-    return [
-        (alias_of(model, name), facts_of(field).changes_with)
-        for name, field in model.model_fields.items()
-        if facts_of(field).output
-    ]
+    return [(place.key, place.facts.changes_with) for place in places(model).values() if place.facts.output]
 
 
 __all__ = [

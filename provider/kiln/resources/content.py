@@ -95,10 +95,11 @@ def check_checksum(text: str, path: str) -> None:
     parse_checksum(text, path)
 
 
-def source_digest(ctx: Context, site: Site, source: Source) -> str | None:
+def source_digest(ctx: Context, site: Site, source: Source, like: str | None = None) -> str | None:
     """What the source's content is known by now, None when only fetching it would tell.
 
-    A local file is read once and remembered until it changes; an asset's hash comes from the engine.
+    A local file is read once and remembered until it changes; an asset's hash comes from the engine. ``like`` is the
+    digest it will be compared with, which says what kind is wanted without looking into the file.
     """
     if source is UNKNOWN:
         return None
@@ -110,7 +111,10 @@ def source_digest(ctx: Context, site: Site, source: Source) -> str | None:
         return None
     if file is None:
         return None
-    raw = not is_compressed(file) and inspect(file).format == "raw"
+    if like is not None:
+        raw = like.startswith("extents-sha256:")
+    else:
+        raw = not is_compressed(file) and inspect(file).format == "raw"
     return DigestCache(cache_directory()).digest(file, "extents-sha256" if raw else "sha256", ctx.check)
 
 
@@ -118,7 +122,7 @@ def source_change(
     ctx: Context, site: Site, old: Source | None, new: Source | None, before: str | None
 ) -> Change | None:
     """The change of a source, None when its content is what it was, whatever its name is now."""
-    now = source_digest(ctx, site, new) if new is not None else None
+    now = source_digest(ctx, site, new, before) if new is not None else None
     if now is None or not before:
         if old == new and new is not UNKNOWN:
             return None

@@ -7,6 +7,7 @@ what is left five seconds later. A plugin whose engine was killed notices that i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from kiln.framework.provider import Provider
+
+M_ARENA_MAX = -8
+"""glibc, malloc.h."""
 
 GRACE_SECONDS = 4.0
 """How long operations under way may take to end once the process is told to stop; less than the engine's five."""
@@ -69,6 +73,7 @@ def serve(load_provider: Callable[[], Provider], address: str) -> None:
     from kiln.hosts.pulumi import server as host
     from kiln.hosts.pulumi.log import EngineLog
 
+    _keep_memory_small()
     parent = os.getppid()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -84,6 +89,18 @@ def serve(load_provider: Callable[[], Provider], address: str) -> None:
     server.stop(GRACE_SECONDS).wait(GRACE_SECONDS + 1)
     servicer.close()
     engine.close()
+
+
+def _keep_memory_small() -> None:
+    """Let the C library's allocator share two arenas among all threads.
+
+    By default each of the dozens of threads that serve calls gets an arena of its own (mallopt(3), M_ARENA_MAX), which
+    costs about 16 MiB at 100 resources; Python takes its lock around almost every allocation anyway.
+    """
+    import ctypes
+
+    with contextlib.suppress(AttributeError, OSError):  # a C library that is not glibc
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
 def _wait(stop: threading.Event, parent: int | None) -> None:
