@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from tools.say import ToolError, run, say
+from tools.setup import chroot
 from tools.setup.privilege import as_root
 
 URI = "qemu:///system"
@@ -65,6 +66,7 @@ def _start_daemon() -> None:
         say("libvirt: starting libvirtd, which does not answer")
         run(as_root(["systemctl", "start", "libvirtd.service"], why), why)
     else:
+        chroot.ensure_settings()
         say("libvirt: starting virtlogd and libvirtd, as no init system does; they stay until the machine goes down")
         # Packages expect these, and an empty /run (a fresh tmpfs) has none of them.
         run(as_root(["mkdir", "-p", "/run/lock", "/run/libvirt"], why), why)
