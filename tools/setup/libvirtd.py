@@ -18,6 +18,8 @@ URI = "qemu:///system"
 NETWORK = "default"
 NETWORK_XML = Path("/usr/share/libvirt/networks/default.xml")
 KVM = Path("/dev/kvm")
+MOUNTS = Path("/proc/self/mounts")
+QEMU_CONF = Path("/etc/libvirt/qemu.conf")
 UDEV = Path("/run/udev/control")
 START_TIMEOUT = 30.0
 """Seconds within which a started daemon has to answer."""
@@ -70,6 +72,7 @@ def _start_daemon() -> None:
         say("libvirt: starting virtlogd and libvirtd, as no init system does; they stay until the machine goes down")
         # Packages expect these, and an empty /run (a fresh tmpfs) has none of them.
         run(as_root(["mkdir", "-p", "/run/lock", "/run/libvirt"], why), why)
+        _leave_dev_alone()
         for daemon in ("virtlogd", "libvirtd"):
             run(as_root([f"/usr/sbin/{daemon}", "-d"], why), f"starting {daemon}")
     deadline = time.monotonic() + START_TIMEOUT
@@ -77,6 +80,21 @@ def _start_daemon() -> None:
         if time.monotonic() > deadline:
             raise ToolError(_no_answer())
         time.sleep(0.1)
+
+
+def _leave_dev_alone() -> None:
+    """Have QEMU run without a ``/dev`` of its own where libvirt could not make one.
+
+    libvirt moves each mount below /dev into that private /dev by its path. In a chroot whose /dev was bound there twice
+    a path is mounted over, the move takes the wrong one, and QEMU finds no /dev/pts: no guest starts.
+    """
+    below_dev = [line.split()[1] for line in MOUNTS.read_text().splitlines() if line.split()[1].startswith("/dev/")]
+    if len(below_dev) == len(set(below_dev)):
+        return
+    why = f"telling QEMU's driver (in {QEMU_CONF}) not to make a private /dev, since /dev is mounted twice here"
+    say(f"libvirt: {why}")
+    command = f"grep -q '^namespaces' {QEMU_CONF} || echo 'namespaces = []' >> {QEMU_CONF}"
+    run(as_root(["sh", "-c", command], why), why)
 
 
 def _no_answer() -> str:
