@@ -162,7 +162,8 @@ def stacks(tmp_path_factory: pytest.TempPathFactory, pool: TestPool, runner: Run
 
     yield make
     for stack in reversed(made):
-        stack.destroy()
+        if not stack.is_empty:
+            stack.destroy()
 
 
 @pytest.fixture(scope="module")

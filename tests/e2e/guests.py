@@ -27,7 +27,7 @@ def tiny_image(name: str, guest: GuestImage, **inputs: Any) -> kiln.Image:
 
 def tiny_server(name: str, image: pulumi.Input[str], **inputs: Any) -> kiln.Server:
     """A server with little memory that is given little time to shut down."""
-    given: dict[str, Any] = {"image": image, "memory": MEMORY, "shutdown_timeout": 20, **inputs}
+    given: dict[str, Any] = {"image": image, "memory": MEMORY, "shutdown_timeout": 3, **inputs}
     return kiln.Server(name, **given)
 
 

@@ -83,6 +83,7 @@ class Stack:
 
     def __init__(self, runner: Runner, directory: Path, config: Mapping[str, Any]) -> None:
         self.directory = directory
+        self.is_empty = True
         self._runner = runner
         prepare(directory)
         project = {
@@ -95,10 +96,12 @@ class Stack:
 
     def up(self, program: Program) -> Run:
         """``pulumi up``."""
+        self.is_empty = False
         return self._succeeds("up", program)
 
     def up_fails(self, program: Program) -> str:
         """``pulumi up`` that has to fail; returns what the user sees."""
+        self.is_empty = False
         return self._fails("up", program)
 
     def preview(self, program: Program) -> Run:
@@ -119,7 +122,9 @@ class Stack:
 
     def destroy(self) -> Run:
         """``pulumi destroy``."""
-        return self._succeeds("destroy")
+        run = self._succeeds("destroy")
+        self.is_empty = True
+        return run
 
     def destroy_fails(self) -> str:
         """``pulumi destroy`` that has to fail; returns what the user sees."""

@@ -69,14 +69,16 @@ def test_a_preview_names_the_restart_and_the_up_does_it_and_keeps_the_guest(
 ) -> None:
     name = f"{prefix}-web"
     before, ran = identity(inventory, name), process(inventory, name)
-    bigger = make(memory="160MiB", vcpus=2)
+    bigger = make(memory="160MiB", vcpus=2, shutdown_timeout=60)
     preview = stack.preview(bigger)
     assert preview.changed == {"update": 1}
     assert "memory 128MiB → 160MiB, restart" in preview.text
     assert "vcpus 1 → 2, restart" in preview.text
     assert process(inventory, name) == ran
 
-    assert stack.up(bigger).changed == {"update": 1}
+    run = stack.up(bigger)
+    assert run.changed == {"update": 1}
+    assert "forced off" not in run.text
     assert process(inventory, name) != ran
     assert identity(inventory, name) == before
     assert inventory.xml(name, live=True).findtext("memory") == str(160 * 1024)
@@ -86,9 +88,9 @@ def test_a_preview_names_the_restart_and_the_up_does_it_and_keeps_the_guest(
 
 def test_a_preview_names_a_replacement(stack: Stack, make: Make, prefix: str, inventory: Inventory) -> None:
     uuid = inventory.uuid(f"{prefix}-web")
-    preview = stack.preview(make(disk_size="16MiB"))
+    preview = stack.preview(make(firmware="efi"))
     assert preview.changed.keys() & {"replace", "create-replacement", "delete-replaced"}
-    assert "diskSize none → 16MiB, replace" in preview.text
+    assert "firmware bios → efi, replace" in preview.text
     assert inventory.uuid(f"{prefix}-web") == uuid
 
 
