@@ -18,10 +18,6 @@ URI = "qemu:///system"
 NETWORK = "default"
 NETWORK_XML = Path("/usr/share/libvirt/networks/default.xml")
 KVM = Path("/dev/kvm")
-PID_FILE = Path("/run/libvirtd.pid")
-GUEST = """<domain type='qemu'><name>kiln-setup</name><memory unit='MiB'>32</memory>
-<os><type machine='q35'>hvm</type></os><devices><serial type='pty'/></devices></domain>"""
-QEMU_CONF = Path("/etc/libvirt/qemu.conf")
 UDEV = Path("/run/udev/control")
 START_TIMEOUT = 30.0
 """Seconds within which a started daemon has to answer."""
@@ -76,39 +72,6 @@ def _start_daemon() -> None:
         run(as_root(["mkdir", "-p", "/run/lock", "/run/libvirt"], why), why)
         for daemon in ("virtlogd", "libvirtd"):
             run(as_root([f"/usr/sbin/{daemon}", "-d"], why), f"starting {daemon}")
-        _await_answer()
-        _leave_dev_alone()
-    _await_answer()
-
-
-def _try_guest() -> str:
-    """Start a guest that never runs and is gone at once; return libvirt's complaint, empty when it started."""
-    command = ["virsh", "-q", "-c", URI, "create", "--paused", "--autodestroy", "/dev/stdin"]
-    answer = subprocess.run(command, input=GUEST, capture_output=True, text=True, check=False)
-    return answer.stderr if answer.returncode else ""
-
-
-def _leave_dev_alone() -> None:
-    """Have QEMU run without a ``/dev`` of its own where libvirt cannot make one: in a chroot, where no guest starts.
-
-    libvirt moves each mount below /dev into a private /dev by its path. Where /dev was bound into a chroot, a path may
-    be mounted over, the move takes the wrong mount, and QEMU finds no /dev/pts.
-    """
-    if "Failed to create PTY" not in _try_guest():
-        return
-    why = f"telling QEMU's driver (in {QEMU_CONF}) not to make a private /dev, which fails in this chroot"
-    say(f"libvirt: {why}")
-    command = f"grep -q '^namespaces' {QEMU_CONF} || echo 'namespaces = []' >> {QEMU_CONF}"
-    run(as_root(["sh", "-c", command], why), why)
-    run(as_root(["sh", "-c", f"kill $(cat {PID_FILE})"], why), "ending libvirtd")
-    deadline = time.monotonic() + START_TIMEOUT
-    while PID_FILE.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    run(as_root(["/usr/sbin/libvirtd", "-d"], why), "starting libvirtd")
-    _await_answer()
-
-
-def _await_answer() -> None:
     deadline = time.monotonic() + START_TIMEOUT
     while _virsh("hostname") is None:
         if time.monotonic() > deadline:
