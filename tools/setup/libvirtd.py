@@ -17,6 +17,7 @@ from tools.setup.privilege import as_root
 URI = "qemu:///system"
 NETWORK = "default"
 NETWORK_XML = Path("/usr/share/libvirt/networks/default.xml")
+LEFT_BRIDGE = "another libvirtd uses that interface, or one that died left it; if so: sudo ip link delete virbr0"
 KVM = Path("/dev/kvm")
 UDEV = Path("/run/udev/control")
 START_TIMEOUT = 30.0
@@ -99,7 +100,12 @@ def _ensure_network() -> None:
     if active == {"yes"}:
         return
     say(f"libvirt: starting the network `{NETWORK}`, on which guests get addresses")
-    _must("net-start", NETWORK)
+    try:
+        _must("net-start", NETWORK)
+    except ToolError as error:
+        if "already in use by interface" not in str(error):
+            raise
+        raise ToolError(f"{error}\n{LEFT_BRIDGE}") from error
 
 
 def _must(*arguments: str) -> None:
