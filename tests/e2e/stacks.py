@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -27,6 +29,7 @@ Verb = Literal["up", "preview", "refresh", "destroy"]
 PROJECT = "kiln-e2e"
 STACK = "test"
 PLUGIN_DIRECTORY = Path(__file__).parents[2] / ".venv" / "bin"
+WATCH_SECONDS = 2.0
 PASSPHRASE = "correct horse battery staple"
 
 
@@ -66,7 +69,9 @@ class Runner:
     """The process that runs the Automation API."""
 
     def __init__(self) -> None:
-        self._pool = ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"))
+        self._pool = ProcessPoolExecutor(
+            max_workers=1, mp_context=get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),)
+        )
 
     def run(self, directory: Path, verb: Verb, program: Program | None = None) -> Run:
         """Run one command on the stack in ``directory``."""
@@ -150,6 +155,17 @@ class Stack:
         run = self._runner.run(self.directory, verb, program)
         assert run.failed, f"the command succeeded: {run.text}"
         return run.text
+
+
+def _end_with(parent: int) -> None:
+    """In the runner's process: end when the process of the tests was killed, which closes no pipe that is seen here."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _run(directory: Path, verb: Verb, pickled: bytes, env: Mapping[str, str]) -> Run:
