@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from kiln.framework.context import Context
-from kiln.framework.errors import NotFound, Refused, Unreachable
+from kiln.framework.errors import InputError, NotFound, Refused, Unreachable
 from kiln.platforms.libvirt import accelerator, payload, probe
 from kiln.platforms.libvirt.node import LibvirtNode
 from kiln.platforms.libvirt.nodes import Connections
@@ -40,6 +40,13 @@ def test_a_node_that_does_not_answer_is_unreachable_and_says_what_to_do(nodes: N
         nodes.get(ctx, "qemu+unix:///system?socket=/nowhere")
     assert caught.value.action
     assert caught.value.node == "qemu+unix:///system?socket=/nowhere"
+
+
+def test_platform_settings_are_judged_without_asking_the_node(nodes: Nodes) -> None:
+    nodes.check_settings("qemu+unix:///system?socket=/nowhere", {"machine": "pc"})
+    with pytest.raises(InputError) as caught:
+        nodes.check_settings("qemu+unix:///system?socket=/nowhere", {"machin": "pc"})
+    assert caught.value.path == "platformConfig.machin"
 
 
 def test_facts_are_complete_and_identity_is_among_them(node: Node, ctx: Context) -> None:

@@ -6,17 +6,20 @@ One ``MemoryNodes`` is one world: every URI leads to a node of its own, which st
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from kiln.framework.context import Context
-from kiln.framework.errors import NotFound, Refused, Unreachable
+from kiln.framework.errors import InputError, NotFound, Refused, Unreachable
 from kiln.ports.nodes import Accelerator, Network, NodeFacts, Prerequisite
 
 from tests.fakes.memory_domains import MemoryDomains
 from tests.fakes.memory_volumes import MemoryVolumes
+
+
+SETTINGS = frozenset({"machine"})
 
 
 class MemoryNetworks:
@@ -109,6 +112,10 @@ class MemoryNodes:
             if uri not in self._nodes:
                 self._nodes[uri] = MemoryNode(uri, self._directory, session=uri.endswith("/session"))
             return self._nodes[uri]
+
+    def check_settings(self, uri: str, asked: Mapping[str, str]) -> None:
+        for name in sorted(set(asked) - SETTINGS):
+            raise InputError(f"platformConfig.{name}", f"'{name}' is no setting of memory")
 
     def close(self) -> None:
         """Nothing is open."""

@@ -117,5 +117,9 @@ class Nodes(Protocol):
     def get(self, ctx: Context, uri: str) -> Node:
         """The node at ``uri``. Raises Unreachable within 15 s, or Refused for a transport that is not allowed."""
 
+    def check_settings(self, uri: str, asked: Mapping[str, str]) -> None:
+        """Refuse ``platformConfig`` that the platform of ``uri`` does not know, without asking the node; a value may be
+        UNKNOWN. Raises InputError."""
+
     def close(self) -> None:
         """Close all connections."""

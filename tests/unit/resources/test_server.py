@@ -44,6 +44,7 @@ def made(world: World, image: str) -> Outcome:
         ({"disks": [], "boot": {"initrd": "/i"}}, "boot.initrd"),
         ({"disks": ["/etc/passwd"]}, "disks[0]"),
         ({"image": "no-id"}, "image"),
+        ({"disks": [], "platformConfig": {"machin": "pc"}}, "platformConfig.machin"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_happens(world: World, inputs: dict[str, Any], path: str) -> None:

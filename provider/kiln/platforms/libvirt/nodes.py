@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 
 from kiln.framework.context import Context
+from kiln.platforms.libvirt import settings
 from kiln.platforms.libvirt.connection import Link
 from kiln.platforms.libvirt.node import LibvirtNode
 from kiln.platforms.libvirt.uris import admit
@@ -28,6 +30,10 @@ class Connections:
             node, link, _ = self._nodes[uri]
         link.open(ctx)
         return node
+
+    def check_settings(self, uri: str, asked: Mapping[str, str]) -> None:
+        """Refuse ``platformConfig`` that libvirt does not know, whatever the URI. Raises InputError."""
+        settings.check(asked)
 
     def close(self) -> None:
         """Close all connections."""

@@ -64,6 +64,8 @@ class Server(Resource[ServerInputs, ServerState]):
         """Resolve the node and the pool; refuse combinations that cannot work."""
         uri = self._site.uri_for(new.node, old.node if old else None)
         refuse_contradictions(new)
+        if uri is not UNKNOWN and isinstance(new.platform_config, dict):
+            self._site.nodes.check_settings(uri, new.platform_config)
         return new.model_copy(update={"node": uri, "pool": new.pool or self._site.pool_for(uri)})
 
     def diff(self, ctx: Context, id: str, state: ServerState, old: ServerInputs, new: ServerInputs) -> Plan:

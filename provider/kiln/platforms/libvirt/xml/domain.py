@@ -5,7 +5,7 @@ Source: https://libvirt.org/formatdomain.html
 
 from __future__ import annotations
 
-from kiln.framework.errors import InputError
+from kiln.platforms.libvirt import settings
 from kiln.platforms.libvirt.xml.cpu import cpu
 from kiln.platforms.libvirt.xml.devices import console, controllers, helpers
 from kiln.platforms.libvirt.xml.disk import disk
@@ -16,22 +16,15 @@ from kiln.platforms.libvirt.xml.os import X86, os
 from kiln.platforms.libvirt.xml.text import Element, add, dump, element
 from kiln.ports.domains import DomainSpec
 
-PLATFORM_SETTINGS = {
-    "machine": "QEMU machine type (q35, pc, virt, or a versioned one)",
-    "clock": "what the guest's clock shows at start: utc or localtime",
-    "video": "video model when graphics are on (vga, virtio, qxl)",
-    "diskCache": "QEMU cache mode of all disks (none, writeback, writethrough, directsync, unsafe)",
-}
-
 
 def domain(spec: DomainSpec, *, console_log: str | None) -> str:
     """The definition of ``spec``. The file ``console_log`` on the node receives what the guest writes to its console.
 
     Raises:
-        InputError: ``platform_config`` holds a key that this platform does not know.
+        InputError: ``platform_config`` holds what this platform does not know.
         KilnError: a string holds a character that XML cannot carry.
     """
-    _check_settings(spec)
+    settings.check(spec.platform_config)
     root = element("domain", type="kvm" if spec.accelerator == "kvm" else "qemu")
     add(root, "name", spec.name)
     add(root, "uuid", spec.uuid)
@@ -83,12 +76,3 @@ def _devices(spec: DomainSpec, console_log: str | None) -> Element:
     helpers(made)
     graphics(made, spec)
     return made
-
-
-def _check_settings(spec: DomainSpec) -> None:
-    for key in spec.platform_config:
-        if key not in PLATFORM_SETTINGS:
-            allowed = "; ".join(f"{name}: {doc}" for name, doc in PLATFORM_SETTINGS.items())
-            raise InputError(
-                f"platformConfig.{key}", f"'{key}' is no setting of this platform", action=f"use {allowed}"
-            )
