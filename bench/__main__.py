@@ -7,6 +7,7 @@ after Ctrl-C.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import traceback
@@ -37,6 +38,8 @@ def main() -> int:
     console = Console(stderr=True)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        # An installed plugin is compiled; without this a checkout's is compiled anew at every start.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         libvirtd.ensure()  # before the scratch directory marks child processes: a daemon started here stays
         with scratch() as place:
             figures = [figure for figure in FIGURES if arguments.only in (None, figure.name)]

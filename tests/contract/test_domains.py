@@ -264,3 +264,13 @@ def test_the_log_holds_what_the_console_said(node: Node, ctx: Context, pool: str
     node.domains.destroy(ctx, wanted.uuid)
     assert b"KILN-PROBE" in node.domains.log_tail(ctx, wanted.uuid, 100)
     assert len(node.domains.log_tail(ctx, wanted.uuid, 3)) == 3
+
+
+def test_a_recent_reading_shows_every_change_made_through_the_same_node(node: Node, ctx: Context, name: str) -> None:
+    made = node.domains.define(ctx, spec(name))
+    assert node.domains.get(ctx, made.uuid, recent=True) == node.domains.get(ctx, made.uuid)
+    node.domains.set_autostart(ctx, made.uuid, True)
+    assert node.domains.get(ctx, made.uuid, recent=True).autostart
+    node.domains.undefine(ctx, made.uuid)
+    with pytest.raises(NotFound):
+        node.domains.get(ctx, made.uuid, recent=True)

@@ -18,7 +18,6 @@ from kiln.ports.nodes import Accelerator, Network, NodeFacts, Prerequisite
 from tests.fakes.memory_domains import MemoryDomains
 from tests.fakes.memory_volumes import MemoryVolumes
 
-
 SETTINGS = frozenset({"machine"})
 
 

@@ -74,7 +74,7 @@ class MemoryDomains:
                 before.domain = _told(spec, before.domain.state, autostart=before.domain.autostart)
             return self.guests[spec.uuid].domain
 
-    def get(self, ctx: Context, uuid: str) -> Domain:
+    def get(self, ctx: Context, uuid: str, *, recent: bool = False) -> Domain:
         return self._guest(ctx, uuid).domain
 
     def by_name(self, ctx: Context, name: str) -> Domain:

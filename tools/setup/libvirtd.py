@@ -84,8 +84,8 @@ def _no_answer() -> str:
     if os.geteuid() == 0:
         return f"libvirtd runs but {URI} does not answer; see `virsh -c {URI} hostname` and /var/log/libvirt/"
     return (
-        f"libvirtd runs but {URI} does not answer this user; join the group and log in again:\n"
-        f"  sudo usermod -aG libvirt {os.environ.get('USER', '$USER')}"
+        f"libvirtd runs but {URI} does not answer this user; join its group, and go on in it (or log in again):\n"
+        f"  sudo usermod -aG libvirt {os.environ.get('USER', '$USER')} && sg libvirt -c 'make …'"
     )
 
 

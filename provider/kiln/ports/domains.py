@@ -153,8 +153,11 @@ class Domains(Protocol):
     def define(self, ctx: Context, spec: DomainSpec) -> Domain:
         """Define, or redefine under the same UUID. Raises Conflict when another UUID has the name."""
 
-    def get(self, ctx: Context, uuid: str) -> Domain:
-        """One guest. Raises NotFound."""
+    def get(self, ctx: Context, uuid: str, *, recent: bool = False) -> Domain:
+        """One guest. Raises NotFound.
+
+        With ``recent`` it may be told as it was a few seconds ago, though never as it was before a change made through
+        this port: a refresh of many guests then reads the node once. Never decide on a change by it."""
 
     def by_name(self, ctx: Context, name: str) -> Domain:
         """One guest by name. Raises NotFound."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kiln.transfer.content import file_version
 from kiln.transfer.digest import Kind, digest_open_file
 from kiln.transfer.extents import Check, unchecked
+
+if TYPE_CHECKING:
+    import sqlite3
 
 MAX_ENTRIES = 4096
 RACY_NS = 2_000_000_000
@@ -96,6 +99,8 @@ class DigestCache:
     @contextlib.contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
         """A transaction on the cache."""
+        import sqlite3  # most runs look at no file
+
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.closing(sqlite3.connect(self._file, timeout=5)) as database, database:
             database.execute("PRAGMA synchronous=OFF")  # what a power cut takes is read again
@@ -105,6 +110,8 @@ class DigestCache:
     @contextlib.contextmanager
     def _forgiving(self) -> Iterator[None]:
         """Swallow what goes wrong with the cache itself; one that is not a database is removed."""
+        import sqlite3
+
         try:
             yield
         except (sqlite3.OperationalError, OSError):

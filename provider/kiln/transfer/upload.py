@@ -6,8 +6,9 @@
     anywhere else                 volume under its final name ─sparse stream + digest─▶ size and samples read back
 
 libvirt cannot rename a volume, so away from this machine the final name is there before its content is; the caller's
-``creating`` mark, written before and set to done after, is what makes it incomplete to everyone else. A stream that
-ended without an error was received whole (the daemon confirms its end); the samples catch a node that lost it since.
+``creating`` mark, written before and set to done after, is what makes it incomplete to everyone else. That a stream
+ended without an error does not say that all of it was written (libvirt 9.0 forgets errors at its end), so its end is
+read back.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class ServerArgs:
         :param pulumi.Input[_builtins.str] name: Name of the guest on its node.
         :param pulumi.Input[Sequence[pulumi.Input['NicArgs']]] networks: Network interfaces in order; an empty list for none. Default: one interface on the node's `network`.
         :param pulumi.Input[_builtins.str] node: The node's libvirt URI, such as a Node's `uri` output. Default: the provider's `uri`.
-        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] platform_config: Settings of the platform that have no property of their own. On libvirt: `machine` (QEMU machine type), `clock` (`utc` or `localtime`), `video` (model of the graphics card) and `diskCache` (QEMU's cache mode of all disks).
+        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] platform_config: Settings of the platform that have no property of their own. On libvirt: `machine` (QEMU machine type), `clock` (`utc` or `localtime`), `video` (model of the graphics card) and `diskCache` (cache mode of all disks).
         :param pulumi.Input[_builtins.str] pool: Storage pool of the root disk and the seed. Default: the node's `storagePool`.
         :param pulumi.Input[Union[_builtins.str, 'ServerPowerState']] power_state: Whether the guest runs.
         :param pulumi.Input[_builtins.int] shutdown_timeout: Seconds the guest has to shut down by itself before it is forced off.
@@ -301,7 +301,7 @@ class ServerArgs:
     @pulumi.getter(name="platformConfig")
     def platform_config(self) -> pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]]:
         """
-        Settings of the platform that have no property of their own. On libvirt: `machine` (QEMU machine type), `clock` (`utc` or `localtime`), `video` (model of the graphics card) and `diskCache` (QEMU's cache mode of all disks).
+        Settings of the platform that have no property of their own. On libvirt: `machine` (QEMU machine type), `clock` (`utc` or `localtime`), `video` (model of the graphics card) and `diskCache` (cache mode of all disks).
         """
         return pulumi.get(self, "platform_config")
 
@@ -449,7 +449,7 @@ class Server(pulumi.CustomResource):
         :param pulumi.Input[_builtins.str] name: Name of the guest on its node.
         :param pulumi.Input[Sequence[pulumi.Input[Union['NicArgs', 'NicArgsDict']]]] networks: Network interfaces in order; an empty list for none. Default: one interface on the node's `network`.
         :param pulumi.Input[_builtins.str] node: The node's libvirt URI, such as a Node's `uri` output. Default: the provider's `uri`.
-        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] platform_config: Settings of the platform that have no property of their own. On libvirt: `machine` (QEMU machine type), `clock` (`utc` or `localtime`), `video` (model of the graphics card) and `diskCache` (QEMU's cache mode of all disks).
+        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] platform_config: Settings of the platform that have no property of their own. On libvirt: `machine` (QEMU machine type), `clock` (`utc` or `localtime`), `video` (model of the graphics card) and `diskCache` (cache mode of all disks).
         :param pulumi.Input[_builtins.str] pool: Storage pool of the root disk and the seed. Default: the node's `storagePool`.
         :param pulumi.Input[Union[_builtins.str, 'ServerPowerState']] power_state: Whether the guest runs.
         :param pulumi.Input[_builtins.int] shutdown_timeout: Seconds the guest has to shut down by itself before it is forced off.
@@ -809,7 +809,7 @@ class Server(pulumi.CustomResource):
     @pulumi.getter(name="platformConfig")
     def platform_config(self) -> pulumi.Output[Optional[Mapping[str, _builtins.str]]]:
         """
-        Settings of the platform that have no property of their own. On libvirt: `machine` (QEMU machine type), `clock` (`utc` or `localtime`), `video` (model of the graphics card) and `diskCache` (QEMU's cache mode of all disks).
+        Settings of the platform that have no property of their own. On libvirt: `machine` (QEMU machine type), `clock` (`utc` or `localtime`), `video` (model of the graphics card) and `diskCache` (cache mode of all disks).
         """
         return pulumi.get(self, "platform_config")
 

@@ -212,7 +212,7 @@ def test_what_is_read_once_is_read_again_on_a_new_connection(link: Link, library
     read: list[int] = []
     for _ in range(2):
         for _ in range(2):
-            link.run(CTX, "ask", lambda opened: opened.once("facts", lambda: read.append(1)))
+            link.once(CTX, "ask", lambda opened: read.append(1))
         link.close()
     assert len(read) == 2
 

@@ -34,23 +34,18 @@ KEEPALIVE_MISSES = 5
 
 
 class Opened:
-    """One live connection. ``handle`` is a ``virConnect``; ``pools`` are pool objects already looked up on it."""
+    """One live connection.
+
+    ``handle`` is a ``virConnect``, ``pools`` are pool objects already looked up on it, and ``facts`` what was read over
+    it and only another daemon would tell otherwise (see ``Link.once``).
+    """
 
     def __init__(self, handle: Any, workers: Workers) -> None:
         self.handle = handle
         self.workers = workers
         self.pools: dict[str, Any] = {}
         self.dead = threading.Event()
-        self._known: dict[str, Any] = {}
-        self._reading = threading.Lock()
-
-    def once(self, what: str, read: Callable[[], T]) -> T:
-        """What ``read`` returns, read once as long as the connection lives; for what only a new daemon would change."""
-        with self._reading:
-            if what not in self._known:
-                self._known[what] = read()
-            found: T = self._known[what]
-            return found
+        self.facts: dict[str, Any] = {}
 
     def close(self) -> None:
         """Close in the background; a hung daemon must not hold up whoever lets go of it."""
@@ -87,9 +82,31 @@ class Link:
         """
         ctx.check(doing)
         opened = self.open(ctx)
-        task = opened.workers.submit(lambda: work(opened))
+        return self.wait(ctx, doing, opened, opened.workers.submit(lambda: work(opened)), seconds=seconds)
+
+    def once(self, ctx: Context, doing: str, read: Callable[[Opened], T]) -> T:
+        """What ``read`` returns, kept under ``doing`` as long as the connection lives. Raises as ``run`` does.
+
+        Two who ask at once may both read."""
+        facts = self.open(ctx).facts
+        if doing not in facts:
+            facts[doing] = self.run(ctx, doing, read)
+        found: T = facts[doing]
+        return found
+
+    def wait(
+        self,
+        ctx: Context,
+        doing: str,
+        opened: Opened,
+        task: Task[T],
+        *,
+        seconds: float = CALL_SECONDS,
+        shared: bool = False,
+    ) -> T:
+        """What ``task``, submitted to ``opened``, returns; raises as ``run`` does. Others wait for a ``shared`` one."""
         try:
-            return task.result(ctx, doing, seconds)
+            return task.result(ctx, doing, seconds, shared=shared)
         except DeadlineExceeded as error:
             if task.begun:
                 opened.dead.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from kiln.platforms.libvirt.connection import Link, Opened, agent_command
 from kiln.platforms.libvirt.console import StreamConsole
 from kiln.platforms.libvirt.faults import code_of, tolerating
 from kiln.platforms.libvirt.paths import console_log
+from kiln.platforms.libvirt.recent import Recent
 from kiln.platforms.libvirt.uris import is_local, is_session
 from kiln.platforms.libvirt.xml import metadata
 from kiln.platforms.libvirt.xml.domain import domain as domain_document
@@ -47,6 +48,7 @@ class LibvirtDomains:
 
     def __init__(self, link: Link) -> None:
         self._link = link
+        self._recent = Recent(link, "read all guests", _by_uuid)
 
     def define(self, ctx: Context, spec: DomainSpec) -> Domain:
         """Define, or redefine under the same UUID."""
@@ -55,14 +57,17 @@ class LibvirtDomains:
             # A session daemon makes its directory for logs later than it needs it.
             Path(log).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         document = domain_document(spec, console_log=log)
-        return self._link.run(
-            ctx,
-            f"define guest '{spec.name}'",
-            lambda opened: observe.describe(opened.handle.defineXMLFlags(document, 0)),
-        )
+        with self._recent.changing():
+            return self._link.run(
+                ctx,
+                f"define guest '{spec.name}'",
+                lambda opened: observe.describe(opened.handle.defineXMLFlags(document, 0)),
+            )
 
-    def get(self, ctx: Context, uuid: str) -> Domain:
+    def get(self, ctx: Context, uuid: str, *, recent: bool = False) -> Domain:
         """One guest."""
+        if recent and (found := self._recent.get(ctx).get(uuid)) is not None:
+            return found
         return self._with(ctx, "read", uuid, observe.describe)
 
     def by_name(self, ctx: Context, name: str) -> Domain:
@@ -77,15 +82,18 @@ class LibvirtDomains:
 
     def start(self, ctx: Context, uuid: str, *, with_console: bool = False) -> StreamConsole | None:
         """Start the guest, or resume a paused one."""
-        return lifecycle.start(ctx, self._link, uuid, with_console=with_console)
+        with self._recent.changing():
+            return lifecycle.start(ctx, self._link, uuid, with_console=with_console)
 
     def shutdown(self, ctx: Context, uuid: str, timeout: float) -> bool:
         """Ask the guest to power off, then force it."""
-        return lifecycle.shutdown(ctx, self._link, uuid, timeout)
+        with self._recent.changing():
+            return lifecycle.shutdown(ctx, self._link, uuid, timeout)
 
     def destroy(self, ctx: Context, uuid: str) -> None:
         """Force the guest off."""
-        lifecycle.destroy(ctx, self._link, uuid)
+        with self._recent.changing():
+            lifecycle.destroy(ctx, self._link, uuid)
 
     def undefine(self, ctx: Context, uuid: str) -> None:
         """Remove the definition, all that libvirt keeps beside it, and the console's log if it is on this machine."""
@@ -97,7 +105,8 @@ class LibvirtDomains:
                 return str(domain.name())
             return None
 
-        name = self._link.run(ctx, f"remove the definition of guest {uuid}", work)
+        with self._recent.changing():
+            name = self._link.run(ctx, f"remove the definition of guest {uuid}", work)
         log = None if name is None else console_log(self._link.uri, name, uuid)
         if log is not None and is_local(self._link.uri):
             _remove_log(Path(log))
@@ -114,15 +123,15 @@ class LibvirtDomains:
                 DomainMetadata.ELEMENT, document, metadata.PREFIX, metadata.NAMESPACE, _everywhere(domain)
             )
 
-        self._with(ctx, "mark", uuid, work)
+        self._change(ctx, "mark", uuid, work)
 
     def set_autostart(self, ctx: Context, uuid: str, autostart: bool) -> None:
         """Start the guest with the node, or not."""
-        self._with(ctx, "set autostart of", uuid, lambda domain: domain.setAutostart(int(autostart)))
+        self._change(ctx, "set autostart of", uuid, lambda domain: domain.setAutostart(int(autostart)))
 
     def set_description(self, ctx: Context, uuid: str, description: str | None) -> None:
         """Replace the description."""
-        self._with(
+        self._change(
             ctx,
             "describe",
             uuid,
@@ -131,7 +140,8 @@ class LibvirtDomains:
 
     def detach_disk(self, ctx: Context, uuid: str, target: str) -> None:
         """Remove a disk or CD from the live and the persistent definition."""
-        devices.detach_disk(ctx, self._link, uuid, target)
+        with self._recent.changing():
+            devices.detach_disk(ctx, self._link, uuid, target)
 
     def resize_disk(self, ctx: Context, path: str, virtual_size: int) -> bool:
         """Grow the disk at ``path`` through the running guest that uses it."""
@@ -160,8 +170,16 @@ class LibvirtDomains:
         log = self.get(ctx, uuid).console_log
         return b"" if log is None else _tail(log, limit)
 
+    def _change(self, ctx: Context, verb: str, uuid: str, work: Callable[[Any], T]) -> T:
+        with self._recent.changing():
+            return self._with(ctx, verb, uuid, work)
+
     def _with(self, ctx: Context, verb: str, uuid: str, work: Callable[[Any], T]) -> T:
         return self._link.run(ctx, f"{verb} guest {uuid}", lambda opened: work(opened.handle.lookupByUUIDString(uuid)))
+
+
+def _by_uuid(opened: Opened) -> Mapping[str, Domain]:
+    return {domain.uuid: domain for domain in observe.describe_all(opened)}
 
 
 def _everywhere(domain: Any) -> int:

@@ -40,11 +40,7 @@ class LibvirtNode:
 
     def facts(self, ctx: Context) -> NodeFacts:
         """What the node is, read once per connection."""
-        return self._link.run(
-            ctx,
-            "read what the node is",
-            lambda opened: opened.once("facts", lambda: facts.node_facts(self.uri, opened)),
-        )
+        return self._link.once(ctx, "read what the node is", lambda opened: facts.node_facts(self.uri, opened))
 
     def accelerator(self, ctx: Context, wanted: Literal["auto", "kvm", "tcg"]) -> Accelerator:
         """The accelerator guests will get."""
@@ -59,9 +55,5 @@ class LibvirtNode:
         )
 
     def _accelerator(self, ctx: Context, wanted: Literal["auto", "kvm", "tcg"], *, afresh: bool) -> Accelerator:
-        host = self._link.run(
-            ctx,
-            "read the node's capabilities",
-            lambda opened: opened.once("capabilities", lambda: facts.capabilities(opened)),
-        )
+        host = self._link.once(ctx, "read the node's capabilities", facts.capabilities)
         return accelerator.choose(ctx, self._link, self.identity(ctx), host, wanted, afresh=afresh)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from kiln.platforms.libvirt.codes import (
@@ -29,28 +30,26 @@ _SOURCES = ((AddressSource.LEASE, "lease"), (AddressSource.ARP, "arp"), (Address
 def describe(domain: Any) -> Domain:
     """One guest: definition, state and autostart, and the VNC port when there is one."""
     state, reason = domain.state()
-    return _told(domain, state, reason, autostart=bool(domain.autostart()))
+    power = power_state(state, reason, lambda: bool(domain.hasManagedSaveImage()))
+    return _told(domain, power, autostart=bool(domain.autostart()))
 
 
 def describe_all(opened: Opened) -> list[Domain]:
-    """All guests of the node; states and autostart come for all of them in one call each."""
-    started_with_node = {domain.UUIDString() for domain in opened.handle.listAllDomains(ListDomains.AUTOSTART)}
+    """All guests of the node; but for the definitions, one call each tells a thing about all of them."""
+    started_with_node = _ids(opened, ListDomains.AUTOSTART)
+    saved = _ids(opened, ListDomains.MANAGEDSAVE)
     found = []
     for domain, stats in opened.handle.getAllDomainStats(DomainStats.STATE, 0):
+        uuid = domain.UUIDString()
+        state, reason = stats.get("state.state", DomainState.NOSTATE), stats.get("state.reason", 0)
+        power = power_state(state, reason, partial(saved.__contains__, uuid))
         with tolerating(ErrorCode.NO_DOMAIN):  # gone since it was listed
-            found.append(
-                _told(
-                    domain,
-                    stats.get("state.state", DomainState.NOSTATE),
-                    stats.get("state.reason", 0),
-                    autostart=domain.UUIDString() in started_with_node,
-                )
-            )
+            found.append(_told(domain, power, autostart=uuid in started_with_node))
     return found
 
 
-def power_state(domain: Any, state: int, reason: int) -> PowerState:
-    """Kiln's word for a state and reason of libvirt's."""
+def power_state(state: int, reason: int, saved: Callable[[], bool]) -> PowerState:
+    """Kiln's word for a state and reason of libvirt's; ``saved`` says whether there is a managed save image."""
     if state in _RUNNING:
         return "running"
     if state in _PAUSED:
@@ -58,7 +57,7 @@ def power_state(domain: Any, state: int, reason: int) -> PowerState:
     if state == DomainState.CRASHED or reason == ShutoffReason.CRASHED:
         return "crashed"
     # The reason is forgotten when libvirtd restarts; the saved memory is not.
-    return "saved" if reason == ShutoffReason.SAVED or domain.hasManagedSaveImage() else "stopped"
+    return "saved" if reason == ShutoffReason.SAVED or saved() else "stopped"
 
 
 def addresses(domain: Any) -> Sequence[Address]:
@@ -91,8 +90,11 @@ def addresses(domain: Any) -> Sequence[Address]:
     return ()
 
 
-def _told(domain: Any, state: int, reason: int, *, autostart: bool) -> Domain:
-    power = power_state(domain, state, reason)
+def _ids(opened: Opened, which: ListDomains) -> set[str]:
+    return {domain.UUIDString() for domain in opened.handle.listAllDomains(which)}
+
+
+def _told(domain: Any, power: PowerState, *, autostart: bool) -> Domain:
     told = told_domain(domain.XMLDesc(DomainXml.INACTIVE), state=power, autostart=autostart)
     if told.graphics == "vnc" and power in {"running", "paused"}:
         told = replace(told, vnc_port=told_vnc_port(domain.XMLDesc(0)))

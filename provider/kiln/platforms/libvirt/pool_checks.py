@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kiln.framework.context import Context
 from kiln.framework.errors import Cancelled, KilnError, NotFound, Unreachable
+from kiln.platforms.libvirt import labels
 from kiln.platforms.libvirt.marks import TEMPORARY_PREFIX
 from kiln.platforms.libvirt.paths import pool_directory
 from kiln.platforms.libvirt.uris import is_local
@@ -25,7 +26,7 @@ _SCARCE_BYTES = 1 << 30
 
 
 def check(ctx: Context, node: Node, name: str) -> Iterator[Prerequisite]:
-    """The pool itself, and whether QEMU can enter its directory."""
+    """The pool itself, whether QEMU can enter its directory, and whether confined guests may use what is in it."""
     try:
         pool = node.volumes.pool(ctx, name)
     except NotFound:
@@ -35,6 +36,9 @@ def check(ctx: Context, node: Node, name: str) -> Iterator[Prerequisite]:
     yield _state(node, pool)
     if pool.path and is_local(node.uri):
         yield _directory(node, Path(pool.path))
+        labelled = labels.check(Path(pool.path), node.facts(ctx).confinement)
+        if labelled is not None:
+            yield labelled
 
 
 def qemu_img(ctx: Context, node: Node, name: str) -> Prerequisite:
@@ -75,8 +79,7 @@ def _directory(node: Node, path: Path) -> Prerequisite:
         if not _may_enter(each.stat(), user):
             mend = f"chmod o+x {each}" if node.session is False else f"chmod u+x {each}"
             return Prerequisite(name, "fail", f"user {user.pw_name}, who runs guests, cannot enter {each}", mend)
-    label = _label(path)
-    return Prerequisite(name, "ok", f"user {user.pw_name} can enter {path}" + (f", labelled {label}" if label else ""))
+    return Prerequisite(name, "ok", f"user {user.pw_name} can enter {path}")
 
 
 def _qemu_user(*, session: bool) -> pwd.struct_passwd:
@@ -97,10 +100,3 @@ def _may_enter(status: os.stat_result, user: pwd.struct_passwd) -> bool:
     if status.st_gid in os.getgrouplist(user.pw_name, user.pw_gid):
         return bool(status.st_mode & stat.S_IXGRP)
     return bool(status.st_mode & stat.S_IXOTH)
-
-
-def _label(path: Path) -> str:
-    try:
-        return os.getxattr(path, "security.selinux").rstrip(b"\0").decode()
-    except OSError:
-        return ""

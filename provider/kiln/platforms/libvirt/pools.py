@@ -60,7 +60,9 @@ class Pools:
         """The pool's directory when it lies on this machine and this process may write in it. Raises NotFound."""
         if not is_local(self._link.uri):
             return None
-        pool = self._link.run(ctx, f"read storage pool '{name}'", lambda opened: known(opened, name).pool)
+        found: Known | None = self._link.open(ctx).pools.get(name)
+        found = found or self._link.run(ctx, f"read storage pool '{name}'", lambda opened: known(opened, name))
+        pool = found.pool
         if pool.type not in _DIRECTORIES or not pool.path:
             return None
         if pool.type != "dir" and not self.get(ctx, name).active:

@@ -43,8 +43,10 @@ class Task(Generic[T]):
             self.future.set_result(result)
         self._note(done=True)
 
-    def result(self, ctx: Context, doing: str, seconds: float) -> T:
+    def result(self, ctx: Context, doing: str, seconds: float, *, shared: bool = False) -> T:
         """What the work returned or raised; ``seconds`` count from when it began, not while it waits for a thread.
+
+        Work that nobody waits for any more is dropped if it has not begun, unless it is ``shared`` with others.
 
         Raises:
             DeadlineExceeded: it did not end in time.
@@ -61,10 +63,14 @@ class Task(Generic[T]):
             with self.changed:
                 if self.begun and self.changed.wait_for(self.future.done, CANCEL_GRACE_SECONDS):
                     return self.future.result()
-            self.future.cancel()
+            self._give_up(shared=shared)
             raise Cancelled(f"{doing} was cancelled")
-        self.future.cancel()
+        self._give_up(shared=shared)
         raise DeadlineExceeded(f"could not {doing}", cause="the node did not answer in time")
+
+    def _give_up(self, *, shared: bool) -> None:
+        if not shared:
+            self.future.cancel()
 
     def _wait(self, ctx: Context, ready: Callable[[], bool], seconds: float) -> bool:
         with self.changed:

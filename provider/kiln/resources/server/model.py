@@ -180,8 +180,9 @@ class ServerInputs(Model):
     )
     description: Text | None = prop("Description of the guest in libvirt.", impact=Impact.LIVE)
     platform_config: dict[str, Text] | None = prop(
-        "Settings of the platform that have no property of their own. On libvirt: `machine` (QEMU machine type), `clock`"
-        " (`utc` or `localtime`), `video` (model of the graphics card) and `diskCache` (QEMU's cache mode of all disks).",
+        "Settings of the platform that have no property of their own. On libvirt: `machine` (QEMU machine type),"
+        " `clock` (`utc` or `localtime`), `video` (model of the graphics card) and `diskCache` (cache mode of all"
+        " disks).",
         impact=Impact.RESTART,
     )
 

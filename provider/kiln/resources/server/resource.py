@@ -193,4 +193,4 @@ def _find(ctx: Context, node: Node, natural: str) -> Domain:
         uuids.UUID(natural)
     except ValueError:
         return node.domains.by_name(ctx, natural)
-    return node.domains.get(ctx, natural)
+    return node.domains.get(ctx, natural, recent=True)
