@@ -16,6 +16,7 @@ from kiln.ports.volumes import VolumeRef
 from kiln.resources.image import release_image
 from kiln.resources.ownership import held, refuse_overlaid, release_volume
 from kiln.resources.server.seeds import ended_seed, remove_seed
+from kiln.transfer.upload import discard_temporaries
 
 Kind = Literal["guest", "volume", "seed"]
 
@@ -84,7 +85,7 @@ def _volumes(
             continue  # it goes with its guest
         why = _why_volume(ref, mark, path, known, {other.name for other in marks})
         if why is not None:
-            yield Leftover("volume", str(ref), ref.name, why, mark.urn, partial(_remove_volume, node, ref))
+            yield Leftover("volume", str(ref), ref.name, why, mark.urn, partial(_remove_volume, node, ref, mark))
 
 
 def _why_volume(
@@ -115,8 +116,9 @@ def _path(ctx: Context, node: Node, ref: VolumeRef) -> str | None:
         return None
 
 
-def _remove_volume(node: Node, ref: VolumeRef, ctx: Context) -> None:
+def _remove_volume(node: Node, ref: VolumeRef, mark: Mark, ctx: Context) -> None:
     refuse_overlaid(ctx, node.volumes, ref, "volume")
+    discard_temporaries(ctx, node.volumes, ref.pool, mark.operation)
     release_image(ctx, node.volumes, ref)
 
 

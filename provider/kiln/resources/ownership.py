@@ -25,6 +25,7 @@ from kiln.framework.errors import Conflict, NotFound, Refused
 from kiln.ports.marks import Holder, Mark
 from kiln.ports.volumes import VolumeRef, Volumes
 from kiln.resources.names import listed
+from kiln.transfer.upload import discard_temporaries
 
 GRACE_SECONDS = 300
 
@@ -76,6 +77,7 @@ def claim_volume(ctx: Context, volumes: Volumes, ref: VolumeRef, mark: Mark) -> 
             )
         ctx.log.debug(f"removing what a dead operation left of volume '{ref}'")
         volumes.delete(ctx, ref)
+        discard_temporaries(ctx, volumes, ref.pool, old.operation)
         volumes.delete_mark(ctx, ref)
     elif _exists(ctx, volumes, ref):
         raise Conflict(

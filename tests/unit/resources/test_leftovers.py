@@ -11,6 +11,7 @@ from kiln.ports.marks import Mark
 from kiln.ports.volumes import VolumeRef
 from kiln.resources import leftovers
 from kiln.resources.ownership import new_mark
+from kiln.transfer.upload import temporary_name
 
 from tests.unit.resources.world import POOL, World
 
@@ -54,11 +55,16 @@ def test_what_a_dead_operation_left_is_found_and_removed(world: World, full: dic
     ctx, volumes = world.context(), world.node.volumes
     ref = VolumeRef(POOL, "lost")
     volumes.create(ctx, ref, format="raw", virtual_size=1024)
-    volumes.write_mark(ctx, ref, replace(new_mark(ctx, "disk"), holder=None))
+    mark = replace(new_mark(ctx, "disk"), holder=None)
+    volumes.write_mark(ctx, ref, mark)
+    directory = volumes.local_directory(ctx, POOL)
+    assert directory is not None
+    (half := directory / temporary_name(mark, ref)).write_bytes(b"half of it")
     assert found(world) == {"kiln/lost": "an operation that died left it unfinished"}
     before = world.inventory()["volumes"]
     remove_all(world)
     assert world.inventory()["volumes"] == before - {"kiln/lost"}
+    assert not half.exists()
     assert found(world) == {}
 
 

@@ -13,6 +13,7 @@ from kiln.framework.errors import Conflict, Refused
 from kiln.ports.marks import Mark
 from kiln.ports.volumes import VolumeRef
 from kiln.resources.ownership import claim_volume, finished, held, new_mark, refuse_overlaid, release_volume
+from kiln.transfer.upload import temporary_name
 
 from tests.unit.resources.world import POOL, World
 
@@ -112,6 +113,18 @@ def test_what_a_dead_operation_left_is_cleared(world: World, volumes: Any) -> No
     claim_volume(ctx, volumes, REF, mark)
     assert volumes.read_mark(ctx, REF) == mark
     assert volumes.list(ctx, POOL) == []
+
+
+def test_the_file_that_a_dead_operation_copied_to_goes_with_its_claim(world: World, volumes: Any) -> None:
+    ctx = world.context()
+    left, other = dead(new_mark(ctx, "disk")), new_mark(ctx, "disk")
+    volumes.write_mark(ctx, REF, left)
+    directory = volumes.local_directory(ctx, POOL)
+    for mark in (left, other):
+        (directory / temporary_name(mark, REF)).write_bytes(b"half of it")
+    claim_volume(ctx, volumes, REF, new_mark(ctx, "disk"))
+    assert not (directory / temporary_name(left, REF)).exists()
+    assert (directory / temporary_name(other, REF)).exists()
 
 
 def test_the_mark_of_a_volume_that_somebody_deleted_does_not_block_its_name(world: World, volumes: Any) -> None:
