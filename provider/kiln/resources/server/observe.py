@@ -131,20 +131,16 @@ def _inputs(ctx: Context, node: Node, domain: Domain, known: Known) -> ServerInp
 
 def _disk_drift(ctx: Context, node: Node, domain: Domain, base: ServerInputs) -> dict[str, object]:
     """Disks in their order, hard disks and CDs each by themselves, without those that belong to the server."""
-    own = {
-        ref.name: ref
-        for ref in (storage.root_ref(base), storage.seed_ref(base))
-        if storage.is_own(ctx, node.volumes, ref)
-    }
+    root, seed = storage.root_ref(base), storage.seed_ref(base)
     hard: list[str] = []
     cds: list[str] = []
     root_there = False
     for disk in sorted(domain.disks, key=_bus_order):
         if disk.path is None:
             continue
-        name = disk.path.rpartition("/")[2]
-        if name in own:
-            root_there = root_there or own[name] == storage.root_ref(base)
+        own = {root.name: root, seed.name: seed}.get(disk.path.rpartition("/")[2])
+        if own is not None and storage.is_own(ctx, node.volumes, own):
+            root_there = root_there or own == root
         else:
             (cds if disk.device == "cdrom" else hard).append(_id_of(ctx, node, disk.path))
     drift: dict[str, object] = {}
