@@ -119,13 +119,15 @@ def _volume(ctx: Context, link: Link) -> Iterator[Volume]:
 
 @contextmanager
 def _pool(ctx: Context, link: Link) -> Iterator[str]:
-    """A directory pool that runs; a node that has none gets one for the moment."""
+    """A directory pool that stays: Kiln's or the default one. A node that has neither gets one for the moment, since
+    anybody may take away a pool of their own meanwhile, and our volume would be left in its directory."""
     found = link.run(ctx, "look for a storage pool", _directory_pools)
-    if found:
-        yield min(found, key=lambda name: (_PREFERRED.get(name, 2), name))
-        return
     name = f"kiln-probe-{secrets.token_hex(4)}"
-    directory = pool_directory(link.uri, "kiln-probe")
+    directory = pool_directory(link.uri, name)
+    lasting = [pool for pool in found if pool in _PREFERRED or directory is None]
+    if lasting:
+        yield min(lasting, key=lambda pool: (_PREFERRED.get(pool, 2), pool))
+        return
     if directory is None:
         raise KilnError(
             f"the accelerator of {link.uri} cannot be tried", cause="it has no storage pool", action="make a pool there"
@@ -151,7 +153,7 @@ def _remove_pool(opened: Opened, name: str) -> None:
     pool = opened.handle.storagePoolLookupByName(name)
     pool = opened.handle.storagePoolDefineXML(pool.XMLDesc(0), 0)
     pool.destroy()
-    with contextlib.suppress(Exception):  # another probe may be using it
+    with contextlib.suppress(Exception):  # somebody put something into it
         pool.delete(0)
     pool.undefine()
 
