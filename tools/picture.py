@@ -6,6 +6,7 @@ Colours are kept; of a line that was written over, the last text is shown.
 from __future__ import annotations
 
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -13,14 +14,17 @@ from rich.console import Console
 from rich.text import Text
 
 PICTURE = Path(__file__).parents[1] / "docs" / "demo.svg"
-WIDTH = 100
+WIDTH = 110
+_FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
+"""What the picture would fetch from elsewhere; viewers have a monospaced font of their own."""
 
 
 def picture(printed: str, title: str) -> str:
-    """The text as an SVG of a terminal window, the same for the same text."""
+    """The text as an SVG of a terminal window, the same for the same text; it names no one's home and loads nothing."""
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    console.print(Text.from_ansi(printed.rstrip()))
-    return console.export_svg(title=title, unique_id="kiln-demo")
+    text = Text.from_ansi(printed.rstrip().replace(str(Path.home()), "~"), no_wrap=True, overflow="ellipsis")
+    console.print(text)
+    return _FONTS.sub("", console.export_svg(title=title, unique_id="kiln-demo"))
 
 
 if __name__ == "__main__":

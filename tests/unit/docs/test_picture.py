@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lxml import etree
 
 from tools.picture import picture
@@ -18,3 +20,10 @@ def test_a_picture_shows_the_last_text_of_each_line() -> None:
 
 def test_the_same_output_gives_the_same_picture() -> None:
     assert picture("done\n", "t") == picture("done\n", "t")
+
+
+def test_a_picture_loads_nothing_and_names_no_ones_home() -> None:
+    svg = picture(f"state in {Path.home()}/demo\n", "make demo")
+    assert "font-face" not in svg
+    assert "url(http" not in svg
+    assert str(Path.home()) not in svg
