@@ -88,6 +88,18 @@ def test_the_probe_guest_runs_under_tcg_and_leaves_nothing(
 
 
 @real
+def test_the_probe_makes_its_disk_in_no_pool_that_somebody_may_take_away(
+    node: Node, libvirt_node: LibvirtNode, ctx: Context, pool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "_PREFERRED", {})
+    with probe._pool(ctx, libvirt_node._link) as used:
+        assert used != pool
+        assert node.volumes.pool(ctx, used).active
+    with pytest.raises(NotFound):
+        node.volumes.pool(ctx, used)
+
+
+@real
 def test_a_guest_that_says_nothing_proves_nothing(
     libvirt_node: LibvirtNode, ctx: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,6 +99,16 @@ class DomainNic:
     source: str | None
     model: str | None
 
+    @property
+    def network(self) -> str | None:
+        """The network it is on, None for one that is on something else."""
+        return self.source if self.kind == "network" else None
+
+    @property
+    def bridge(self) -> str | None:
+        """The host's bridge it is on, None for one that is on something else."""
+        return self.source if self.kind == "bridge" else None
+
 
 @dataclass(frozen=True)
 class Address:

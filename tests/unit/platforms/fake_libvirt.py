@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from kiln.framework.context import Context
+from kiln.platforms.libvirt.connection import CALLS_IN_FLIGHT, Link, Opened
 
 
 class FakeError(Exception):
@@ -72,3 +76,28 @@ class FakeLibvirt:
         assert self.free.wait(30)
         if self.error is not None:
             raise self.error
+
+
+@contextmanager
+def occupied(link: Link, seconds: float | None = None) -> Iterator[None]:
+    """All threads that make the link's calls are busy: until the end, or for so many seconds."""
+    busy, release = threading.Barrier(CALLS_IN_FLIGHT + 1), threading.Event()
+
+    def occupy(_opened: Opened) -> None:
+        busy.wait()
+        assert release.wait(10)
+
+    link.open(Context())
+    threads = [threading.Thread(target=link.run, args=(Context(), "occupy", occupy)) for _ in range(CALLS_IN_FLIGHT)]
+    for thread in threads:
+        thread.start()
+    busy.wait()
+    if seconds is not None:
+        threads.append(threading.Timer(seconds, release.set))
+        threads[-1].start()
+    try:
+        yield
+    finally:
+        release.set()
+        for thread in threads:
+            thread.join()

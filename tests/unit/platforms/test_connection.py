@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,24 +13,9 @@ from kiln.platforms.libvirt.codes import ErrorCode, ErrorDomain
 from kiln.platforms.libvirt.connection import Link, Opened
 from kiln.platforms.libvirt.nodes import Connections
 
-from tests.unit.platforms.fake_libvirt import FakeError, FakeLibvirt
+from tests.unit.platforms.fake_libvirt import FakeError, FakeLibvirt, occupied
 
 CTX = Context()
-
-
-@pytest.fixture
-def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLibvirt]:
-    fake = FakeLibvirt()
-    monkeypatch.setattr(connection, "_library", lambda: fake)
-    yield fake
-    fake.free.set()
-
-
-@pytest.fixture
-def link(library: FakeLibvirt) -> Iterator[Link]:
-    made = Link("qemu:///system")
-    yield made
-    made.close()
 
 
 def hostname(opened: Opened) -> Any:
@@ -187,25 +171,9 @@ def test_a_call_that_ends_soon_after_a_cancel_is_known_to_have_ended(link: Link,
     assert link.run(Context(cancellation=cancellation), "ask", ask) == "host"
 
 
-def test_waiting_for_a_free_thread_is_not_held_against_a_call(link: Link, library: FakeLibvirt) -> None:
-    link.open(CTX)
-    busy, release = threading.Barrier(connection.CALLS_IN_FLIGHT + 1), threading.Event()
-
-    def occupy(_opened: Opened) -> None:
-        busy.wait()
-        assert release.wait(10)
-
-    threads = [
-        threading.Thread(target=link.run, args=(CTX, "occupy", occupy)) for _ in range(connection.CALLS_IN_FLIGHT)
-    ]
-    for thread in threads:
-        thread.start()
-    busy.wait()
-    waiting = threading.Timer(0.2, release.set)
-    waiting.start()
-    assert link.run(CTX, "ask", hostname, seconds=0.1) == "host"
-    for thread in [*threads, waiting]:
-        thread.join()
+def test_waiting_for_a_free_thread_is_not_held_against_a_call(link: Link) -> None:
+    with occupied(link, seconds=0.2):
+        assert link.run(CTX, "ask", hostname, seconds=0.1) == "host"
 
 
 def test_what_is_read_once_is_read_again_on_a_new_connection(link: Link, library: FakeLibvirt) -> None:

@@ -12,6 +12,7 @@ PROFILE = """
 profile virt-aa-helper /usr/lib/libvirt/virt-aa-helper {
   deny /dev/vd* r,
   /usr/lib/libvirt/virt-aa-helper mr,
+  audit deny @{HOME}/.*/** mrwkl,
   @{HOME}/** r,
   /var/lib/libvirt/images/** r,
   /{media,mnt,opt,srv}/** r,
@@ -29,21 +30,25 @@ def profiles(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("path", "status"),
+    ("path", "status", "mend"),
     [
-        ("/var/lib/libvirt/images/kiln", "ok"),
-        ("/srv/guests", "ok"),
-        ("/home/me/pool", "ok"),
-        ("/data/guests", "warn"),
-        ("/etc/apparmor.d/libvirt", "warn"),
-        ("/var/lib/libvirt/imagesX", "warn"),
+        ("/var/lib/libvirt/images/kiln", "ok", ""),
+        ("/srv/guests", "ok", ""),
+        ("/home/me/pool", "ok", ""),
+        ("/data/guests", "warn", "/** r,"),
+        ("/etc/apparmor.d/libvirt", "warn", "/** r,"),
+        ("/var/lib/libvirt/imagesX", "warn", "/** r,"),
+        ("/home/me/.vms", "warn", "another directory"),
     ],
 )
-def test_a_directory_must_be_one_that_the_apparmor_helper_may_read(profiles: Path, path: str, status: str) -> None:
+def test_a_directory_must_be_one_that_the_apparmor_helper_may_read(
+    profiles: Path, path: str, status: str, mend: str
+) -> None:
     found = labels.check(Path(path), ["apparmor", "dac"], profiles)
     assert found is not None
     assert found.status == status
-    assert ("/** r," in found.mend) is (status == "warn")
+    assert mend in found.mend
+    assert bool(found.mend) is (status == "warn")
 
 
 def test_a_local_rule_counts(profiles: Path) -> None:

@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 from kiln.framework.context import Context
 from kiln.framework.errors import KilnError
-from kiln.platforms.libvirt import connection, recent
+from kiln.platforms.libvirt import recent
 from kiln.platforms.libvirt.connection import Link, Opened
 from kiln.platforms.libvirt.recent import Recent
 
-from tests.unit.platforms.fake_libvirt import FakeError, FakeLibvirt
+from tests.unit.platforms.fake_libvirt import FakeError, FakeLibvirt, occupied
 
 CTX = Context()
-
-
-@pytest.fixture
-def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLibvirt]:
-    fake = FakeLibvirt()
-    monkeypatch.setattr(connection, "_library", lambda: fake)
-    yield fake
-    fake.free.set()
-
-
-@pytest.fixture
-def link(library: FakeLibvirt) -> Iterator[Link]:
-    made = Link("qemu:///system")
-    made.open(CTX)
-    yield made
-    made.close()
 
 
 class Reader:
@@ -52,6 +35,7 @@ def reader() -> Reader:
 
 @pytest.fixture
 def readings(link: Link, reader: Reader) -> Recent[int]:
+    link.open(CTX)
     return Recent(link, "read all", reader)
 
 
@@ -112,15 +96,16 @@ def test_an_error_is_told_and_not_kept(readings: Recent[int], library: FakeLibvi
 
 
 def test_one_who_does_not_wait_any_longer_takes_nothing_from_the_others(
-    readings: Recent[int], library: FakeLibvirt
+    link: Link, readings: Recent[int], reader: Reader
 ) -> None:
-    library.free.clear()
     seen: list[int] = []
-    patient = threading.Thread(target=lambda: seen.append(readings.get(CTX)))
-    with pytest.raises(KilnError):
-        readings.get(CTX.limited(0.05))
-    library.error = None
-    patient.start()
-    library.free.set()
+    with occupied(link):
+        patient = threading.Thread(target=lambda: seen.append(readings.get(CTX.limited(10))))
+        patient.start()
+        while readings._kept is None:
+            threading.Event().wait(0.01)
+        with pytest.raises(KilnError):
+            readings.get(CTX.limited(0.05))
     patient.join()
-    assert len(seen) == 1
+    assert seen == [1]
+    assert reader.times == 1

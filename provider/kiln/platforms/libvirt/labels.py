@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from kiln.ports.nodes import Prerequisite
 
@@ -20,7 +21,7 @@ _SELINUX_TYPES = frozenset(
     {"virt_image_t", "svirt_image_t", "virt_content_t", "virt_var_lib_t", "svirt_home_t", "nfs_t", "cifs_t", "fusefs_t"}
 )
 _HELPER = "usr.lib.libvirt.virt-aa-helper"
-_PERMISSIONS = re.compile(r"^(?P<pattern>[/@]\S*)\s+(?P<permissions>[a-zA-Z]+),$")
+_RULE = re.compile(r"^(?:audit\s+)?(?P<deny>deny\s+)?(?P<pattern>[/@]\S*)\s+(?P<permissions>[a-zA-Z]+),$")
 _GLOB = re.compile(r"\*\*|[*?{},]|@\{HOME\}|[^*?{},@]+|@")
 _HOME = "/(?:root|home/[^/]+)"
 
@@ -54,23 +55,33 @@ def _label(path: Path) -> str:
 
 def _apparmor(path: Path, profiles: Path) -> Prerequisite | None:
     local = profiles / "local" / _HELPER
-    readable = [pattern for file in (profiles / _HELPER, local) for pattern in _readable(file)]
-    if not readable:
+    rules = [rule for file in (profiles / _HELPER, local) for rule in _rules(file)]
+    if not rules:
         return None  # the profile is not there, or not for this user to read
     volume = str(path / "volume")
-    if any(pattern.fullmatch(volume) for pattern in readable):
+    verdicts = {rule.allows for rule in rules if rule.files.fullmatch(volume)}
+    if verdicts == {True}:
         return Prerequisite(_NAME, "ok", f"libvirt's AppArmor helper may read {path}")
     mend = f"echo '{path}/** r,' | sudo tee -a {local} && sudo apparmor_parser -r {profiles / _HELPER}"
+    if False in verdicts:  # what a profile denies, no other rule allows again
+        mend = "use another directory, like /var/lib/libvirt/images/kiln"
     return Prerequisite(_NAME, "warn", f"libvirt's AppArmor helper may not read {path}, so guests may not start", mend)
 
 
-def _readable(file: Path) -> Iterator[re.Pattern[str]]:
-    """What the rules of a profile let be read; those that deny are about devices and hidden files."""
+class _Rule(NamedTuple):
+    """Which files a rule is about, and whether they may be read."""
+
+    files: re.Pattern[str]
+    allows: bool
+
+
+def _rules(file: Path) -> Iterator[_Rule]:
+    """The rules of a profile that are about reading."""
     with contextlib.suppress(OSError):
         for line in file.read_text().splitlines():
-            rule = _PERMISSIONS.match(line.strip())
+            rule = _RULE.match(line.strip())
             if rule is not None and "r" in rule["permissions"]:
-                yield _expression(rule["pattern"])
+                yield _Rule(_expression(rule["pattern"]), allows=rule["deny"] is None)
 
 
 def _expression(pattern: str) -> re.Pattern[str]:

@@ -72,14 +72,7 @@ def _state(node: Node, inputs: ServerInputs, domain: Domain, rest: _Rest) -> Ser
         node_identity=rest.identity,
         uuid=domain.uuid,
         root_disk_size=rest.root_disk_size,
-        interfaces=[
-            Interface(
-                mac=nic.mac,
-                network=nic.source if nic.kind == "network" else None,
-                bridge=nic.source if nic.kind == "bridge" else None,
-            )
-            for nic in domain.nics
-        ],
+        interfaces=[Interface(mac=nic.mac, network=nic.network, bridge=nic.bridge) for nic in domain.nics],
         addresses=rest.addresses,
         initial_password=rest.password,
         console=Console(
@@ -180,8 +173,8 @@ def _nic_drift(domain: Domain, known: Known, base: ServerInputs) -> dict[str, ob
     return {
         "networks": [
             Nic(
-                network=nic.source if nic.kind == "network" else None,
-                bridge=nic.source if nic.kind == "bridge" else None,
+                network=nic.network,
+                bridge=nic.bridge,
                 mac=nic.mac,
                 model=nic.model if nic.model in ("virtio", "e1000", "e1000e", "rtl8139") else "virtio",
             )
@@ -195,6 +188,4 @@ def _connected_as(nic: DomainNic, want: Nic, before: Interface | None) -> bool:
     expected = want if want.network is not None or want.bridge is not None else before
     if expected is None:
         return True
-    network = nic.source if nic.kind == "network" else None
-    bridge = nic.source if nic.kind == "bridge" else None
-    return (network, bridge) == (expected.network, expected.bridge)
+    return (nic.network, nic.bridge) == (expected.network, expected.bridge)
