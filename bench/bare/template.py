@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from lxml import etree
+from xml.etree import ElementTree
 
 _OF_THE_GUEST = ("uuid", "metadata", "devices/interface/mac")
 """What every guest has of its own, or what is Kiln's bookkeeping; libvirt fills in the first two kinds."""
@@ -72,7 +71,7 @@ def capture(connection: Any, pool: Any, name: str, others: Sequence[str], direct
 
 def guest_template(xml: str) -> str:
     """The domain XML without what every guest has of its own."""
-    return etree.tostring(_without(xml, _OF_THE_GUEST), encoding="unicode")
+    return ElementTree.tostring(_without(xml, _OF_THE_GUEST), encoding="unicode")
 
 
 def volume_template(xml: str) -> str:
@@ -80,21 +79,21 @@ def volume_template(xml: str) -> str:
     root = _without(xml, _OF_THE_FILE)
     for allocation in root.findall("allocation"):
         allocation.text = "0"
-    return etree.tostring(root, encoding="unicode")
+    return ElementTree.tostring(root, encoding="unicode")
 
 
-def _without(xml: str, paths: Sequence[str]) -> etree._Element:
-    root = etree.fromstring(xml)
+def _without(xml: str, paths: Sequence[str]) -> ElementTree.Element:
+    root = ElementTree.fromstring(xml)
     for path in paths:
-        for element in root.findall(path):
-            parent = element.getparent()
-            assert parent is not None
-            parent.remove(element)
+        above, _, tag = path.rpartition("/")
+        for parent in root.findall(above or "."):
+            for element in parent.findall(tag):
+                parent.remove(element)
     return root
 
 
 def _is_overlay(xml: str) -> bool:
-    return etree.fromstring(xml).find("backingStore/path") is not None
+    return ElementTree.fromstring(xml).find("backingStore/path") is not None
 
 
 def _listed(volumes: Mapping[str, Path | None], old: str = "", new: str = "") -> list[dict[str, str | None]]:

@@ -6,9 +6,9 @@ import json
 import subprocess
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import libvirt
-from lxml import etree
 
 URI = "qemu:///system"
 TEST_PREFIX = "kt-"
@@ -57,7 +57,7 @@ class Inventory:
 
     def xml(self, name: str, *, live: bool = False) -> Any:
         """A guest's definition (``lxml`` element): the persistent one, or that of the running guest."""
-        return etree.fromstring(self.text(name, live=live))
+        return ElementTree.fromstring(self.text(name, live=live))
 
     def text(self, name: str, *, live: bool = False) -> str:
         """A guest's definition as text, secrets included."""

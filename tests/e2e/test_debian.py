@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,17 @@ from tools.guests import GuestImage
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJtYWRlLXVwLWtleS1mb3ItdGVzdHMtb25seS0wMDAw somebody"
 USER_DATA = "#cloud-config\nwrite_files:\n- {path: /root/from-user-data, content: token-of-the-user}\n"
+PLACES = [
+    Path("/etc/libvirt"),
+    Path("/run/libvirt"),
+    Path("/var/log/libvirt"),
+    Path("/var/lib/libvirt/qemu"),
+    Path("/var/lib/libvirt/dnsmasq"),
+    Path.home() / ".cache" / "kiln" / "scratch",
+    Path.home() / ".cache" / "kiln" / "locks",
+    *Path(tempfile.gettempdir()).glob("kiln*"),
+]
+"""Where libvirt, QEMU and Kiln keep files besides the pool and the project."""
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -102,7 +114,7 @@ def test_the_seed_is_gone_and_the_password_is_nowhere(
     assert booted.password not in booted.stack.export()
     assert "token-of-the-user" not in booted.stack.export()
     # The root disk holds the hash, as every /etc/shadow does.
-    files = [*pool.directory.iterdir(), *Path("/var/log/libvirt").rglob("*.log"), *booted.stack.directory.rglob("*")]
+    files = [file for place in (pool.directory, booted.stack.directory, *PLACES) for file in place.rglob("*")]
     assert [str(file) for file in files if file.is_file() and contains(file, booted.password)] == []
     assert contains(pool.directory / f"{booted.name}-root", "root:$6$")
 

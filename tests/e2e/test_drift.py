@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from xml.etree import ElementTree
 
 import libvirt
 import pulumi_kiln as kiln
@@ -52,9 +53,7 @@ def refreshed(stack: Stack, prefix: str, inventory: Inventory) -> Stack:
     changed.setVcpusFlags(2, CONFIG)
     xml = inventory.xml(f"{prefix}-changed")
     for device in (xml.find("devices/interface"), xml.find("devices/disk/target[@dev='vdb']/..")):
-        from lxml import etree
-
-        changed.detachDeviceFlags(etree.tostring(device).decode(), CONFIG)
+        changed.detachDeviceFlags(ElementTree.tostring(device).decode(), CONFIG)
     inventory.domain(f"{prefix}-gone").undefine()
     inventory.domain(f"{prefix}-off").destroy()
     stack.refresh()

@@ -117,7 +117,7 @@ def test_an_unknown_resource_names_those_there_are(plugin: Plugin) -> None:
 
 
 def test_a_recorded_state_that_cannot_be_read_says_what_to_do(plugin: Plugin) -> None:
-    error = failing(lambda: plugin.diff("id", {"count": "many"}, {"count": 1}, {"count": 1}))
+    error = failing(lambda: plugin.diff("id", {"count": "many"}, {"count": 1}, {"count": 2}))
     assert "count" in error.details()
     assert "pulumi refresh" in error.details()
 

@@ -35,14 +35,16 @@ class Resource(ABC, Generic[I, S]):
     """One kind of object and everything that can be done with it.
 
     ``name`` is the schema's name of the kind (``Server``), ``Inputs`` and ``State`` are its models; ``State`` inherits
-    ``Inputs``. ``delete_first`` is True where two objects of one name cannot exist. ``timeout`` is the number of
-    seconds an operation may take when the user sets no limit.
+    ``Inputs``. ``delete_first`` is True where two objects of one name cannot exist. ``names_content`` is True where an
+    input names something whose content counts, such as a file: then equal inputs may still be a change. ``timeout`` is
+    the number of seconds an operation may take when the user sets no limit.
     """
 
     name: ClassVar[str]
     Inputs: ClassVar[type[Model]]
     State: ClassVar[type[Model]]
     delete_first: ClassVar[bool] = True
+    names_content: ClassVar[bool] = False
     timeout: ClassVar[float] = 3600.0
 
     def check(self, ctx: Context, new: I, old: I | None) -> I:

@@ -95,6 +95,7 @@ class Disk(Resource[DiskInputs, DiskState]):
     Inputs = DiskInputs
     State = DiskState
     delete_first = True
+    names_content = True
 
     def __init__(self, site: Site) -> None:
         self._site = site

@@ -99,6 +99,7 @@ class Image(Resource[ImageInputs, ImageState]):
     Inputs = ImageInputs
     State = ImageState
     delete_first = True
+    names_content = True
 
     def __init__(self, site: Site) -> None:
         self._site = site

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-from lxml import etree
+from xml.etree import ElementTree
 
 from bench.bare.template import Template, guest_template, volume_template
 
@@ -26,7 +25,7 @@ OVERLAY = """<volume type='file'>
 
 
 def test_a_guest_keeps_its_devices_and_loses_what_is_its_own() -> None:
-    root = etree.fromstring(guest_template(GUEST))
+    root = ElementTree.fromstring(guest_template(GUEST))
     assert root.findtext("uuid") is None
     assert root.find("metadata") is None
     assert root.find("devices/interface/mac") is None
@@ -35,7 +34,7 @@ def test_a_guest_keeps_its_devices_and_loses_what_is_its_own() -> None:
 
 
 def test_a_volume_keeps_what_it_is_made_from() -> None:
-    root = etree.fromstring(volume_template(OVERLAY))
+    root = ElementTree.fromstring(volume_template(OVERLAY))
     assert [child.tag for child in root] == ["name", "capacity", "allocation", "target", "backingStore"]
     assert root.findtext("allocation") == "0"
     assert root.findtext("target/permissions/mode") == "0600"

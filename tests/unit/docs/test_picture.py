@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-from lxml import etree
+from xml.etree import ElementTree
 
 from tools.picture import picture
 
 
 def test_a_picture_shows_the_last_text_of_each_line() -> None:
     svg = picture("\x1b[32mok\x1b[0m ready\nfetching 10 %\rfetched\n", "make demo")
-    shown = " ".join(str(text) for text in etree.fromstring(svg.encode()).itertext())
+    shown = " ".join(str(text) for text in ElementTree.fromstring(svg.encode()).itertext())
     assert "ok" in shown
     assert "ready" in shown
     assert "fetched" in shown

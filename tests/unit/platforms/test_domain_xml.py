@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -25,7 +26,6 @@ from kiln.platforms.libvirt.xml.parse import (
 from kiln.platforms.libvirt.xml.text import Element, dump, parse
 from kiln.ports.domains import BootSpec, Domain, DomainSpec, NicSpec
 from kiln.ports.marks import Mark
-from lxml import etree
 
 from tests.unit.platforms.specs import GUESTS, MARK, spec
 
@@ -55,9 +55,7 @@ def shape(root: Element) -> list[object]:
 
 @pytest.mark.parametrize("name", GUESTS)
 def test_a_guest_is_written_as_it_was(name: str) -> None:
-    root = etree.fromstring(domain(GUESTS[name], console_log=LOG))
-    etree.indent(root)
-    written = etree.tostring(root, encoding="unicode") + "\n"
+    written = domain(GUESTS[name], console_log=LOG).replace("><", ">\n<") + "\n"
     file = GOLDEN / f"{name}.xml"
     if os.environ.get("REGENERATE_GOLDEN"):
         file.write_text(written)
@@ -144,7 +142,7 @@ def test_what_xml_cannot_carry_is_refused(bad: str, rest: str) -> None:
 def test_the_mode_asked_for_is_told_only_while_the_guest_has_it() -> None:
     document = domain(spec(cpu_mode="auto"), console_log=LOG)
     assert told_domain(document, state="stopped", autostart=False).cpu_mode == "auto"
-    changed = document.replace('<cpu mode="maximum"/>', '<cpu mode="custom"><model>EPYC</model></cpu>')
+    changed = document.replace('<cpu mode="maximum" />', '<cpu mode="custom"><model>EPYC</model></cpu>')
     assert told_domain(changed, state="stopped", autostart=False).cpu_mode == "EPYC"
 
 
@@ -221,4 +219,5 @@ def test_a_document_cannot_make_its_reader_read_files(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("geheim")
     document = f'<!DOCTYPE d [<!ENTITY x SYSTEM "file://{secret}">]><domain><name>&x;</name></domain>'
-    assert "geheim" not in told_domain(document, state="stopped", autostart=False).name
+    with pytest.raises(ElementTree.ParseError):
+        told_domain(document, state="stopped", autostart=False)

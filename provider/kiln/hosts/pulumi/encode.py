@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from google.protobuf.struct_pb2 import ListValue, NullValue, Struct, Value
+from google.protobuf.struct_pb2 import NullValue, Struct, Value
 
 from kiln.framework.errors import Bug
-from kiln.framework.values import UNKNOWN, Asset, Reference, Secret
+from kiln.framework.values import Asset, Reference, Secret, Unknown
 from kiln.hosts.pulumi import signatures as sig
 
 LARGEST_EXACT = 2**53
@@ -21,39 +21,51 @@ def properties(data: Mapping[str, Any]) -> Struct:
     Raises:
         Bug: a value that has no form on the wire (the model should have refused it).
     """
-    return Struct(fields={key: _value(item) for key, item in data.items() if item is not None})
+    struct = Struct()
+    _fill(struct, data)
+    return struct
 
 
-def _value(value: Any) -> Value:  # noqa: PLR0911 - one line per kind of value
-    if value is UNKNOWN:
-        return Value(string_value=sig.UNKNOWN)
+def _fill(struct: Struct, data: Mapping[str, Any]) -> None:
+    struct.SetInParent()  # an empty one is there too
+    for key, item in data.items():
+        if item is not None:
+            _put(struct.fields[key], item)
+
+
+def _put(into: Value, value: Any) -> None:  # noqa: PLR0912 - one branch per kind of value
+    """Set the value where it belongs: messages that are made apart are copied at each level above them."""
     match value:
-        case None:
-            return Value(null_value=NullValue.NULL_VALUE)
+        case str():
+            into.string_value = value
         case bool():
-            return Value(bool_value=value)
+            into.bool_value = value
         case int() if abs(value) > LARGEST_EXACT:
             raise Bug(f"{value} cannot be sent as a number without losing digits")
         case int() | float():
-            return Value(number_value=value)
-        case str():
-            return Value(string_value=value)
+            into.number_value = value
+        case None:
+            into.null_value = NullValue.NULL_VALUE
+        case Unknown():
+            into.string_value = sig.UNKNOWN
         case Secret():
-            return _signed(sig.SECRET, {"value": value.value})
+            _sign(into.struct_value, sig.SECRET, {})
+            _put(into.struct_value.fields["value"], value.value)
         case Reference():
-            return _signed(sig.RESOURCE, {"urn": value.urn, "id": value.id})
+            _sign(into.struct_value, sig.RESOURCE, {"urn": value.urn, "id": value.id})
         case Asset():
             parts = {"text": value.text, "path": value.path, "uri": value.uri, "hash": value.hash}
-            return _signed(sig.ASSET, parts)
+            _sign(into.struct_value, sig.ASSET, parts)
         case Mapping():
-            return Value(struct_value=properties(value))
+            _fill(into.struct_value, value)
         case Sequence():
-            return Value(list_value=ListValue(values=[_value(item) for item in value]))
+            into.list_value.SetInParent()
+            for item in value:
+                _put(into.list_value.values.add(), item)
         case _:
             raise Bug(f"a {type(value).__name__} has no form on Pulumi's wire")
 
 
-def _signed(signature: str, parts: Mapping[str, Any]) -> Value:
-    fields = {key: _value(item) for key, item in parts.items() if item is not None or key == "value"}
-    fields[sig.KEY] = Value(string_value=signature)
-    return Value(struct_value=Struct(fields=fields))
+def _sign(struct: Struct, signature: str, parts: Mapping[str, Any]) -> None:
+    struct.fields[sig.KEY].string_value = signature
+    _fill(struct, parts)

@@ -49,8 +49,14 @@ To use a checkout instead of an installed plugin, name the directory of this pro
 
 
 def main() -> None:
-    """Entry point of the console script."""
-    sys.exit(run(load_provider=load, arguments=sys.argv[1:]))
+    """Entry point of the console script.
+
+    All is closed when ``run`` returns. The engine waits for the process, so the interpreter is not taken apart as well.
+    """
+    status = run(load_provider=load, arguments=sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def run(load_provider: Callable[[], Provider], arguments: Sequence[str]) -> int:

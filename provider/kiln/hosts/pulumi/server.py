@@ -14,15 +14,15 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 
 from kiln.framework import operations
-from kiln.framework import schema as neutral
 from kiln.framework.context import Context, StepObserver
 from kiln.framework.errors import InputError, InputErrors
 from kiln.framework.model import parse
 from kiln.framework.operations import mark_secrets
+from kiln.framework.plan import Plan
 from kiln.framework.provider import Provider
 from kiln.framework.resource import AnyResource
 from kiln.framework.values import reveal
-from kiln.hosts.pulumi import config, decode, difference, encode, lookup, schema
+from kiln.hosts.pulumi import config, decode, difference, encode, lookup
 from kiln.hosts.pulumi.calls import Calls, rpc
 from kiln.hosts.pulumi.failures import check_failures
 from kiln.hosts.pulumi.log import EngineLog
@@ -93,6 +93,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     @rpc
     def GetSchema(self, request: provider_pb2.GetSchemaRequest, ctx: Context) -> provider_pb2.GetSchemaResponse:
         """The package schema as JSON."""
+        from kiln.framework import schema as neutral  # asked for by tools, not by runs
+        from kiln.hosts.pulumi import schema
+
         document = schema.document(neutral.of(self.provider))
         return provider_pb2.GetSchemaResponse(schema=json.dumps(document))
 
@@ -137,8 +140,10 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     @rpc
     def Diff(self, request: provider_pb2.DiffRequest, ctx: Context) -> provider_pb2.DiffResponse:
-        """What going from the old inputs to the new ones does."""
+        """What going from the old inputs to the new ones does. A refresh asks it of every resource."""
         resource, ctx = self._resource(request, ctx)
+        if request.old_inputs == request.news and not resource.names_content:
+            return difference.response(Plan())
         state, olds = decode.properties(request.olds), decode.properties(request.old_inputs)
         plan = operations.diff(ctx, resource, request.id, state, olds or state, decode.properties(request.news))
         return difference.response(plan, resource.State)

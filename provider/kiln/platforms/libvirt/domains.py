@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,7 +48,7 @@ class LibvirtDomains:
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._recent = Recent(link, "read all guests", _by_uuid)
+        self._recent = Recent(link, "read all guests", observe.read_all)
 
     def define(self, ctx: Context, spec: DomainSpec) -> Domain:
         """Define, or redefine under the same UUID."""
@@ -67,7 +67,7 @@ class LibvirtDomains:
     def get(self, ctx: Context, uuid: str, *, recent: bool = False) -> Domain:
         """One guest."""
         if recent and (found := self._recent.get(ctx).get(uuid)) is not None:
-            return found
+            return found.told()
         return self._with(ctx, "read", uuid, observe.describe)
 
     def by_name(self, ctx: Context, name: str) -> Domain:
@@ -78,7 +78,8 @@ class LibvirtDomains:
 
     def list(self, ctx: Context) -> Sequence[Domain]:
         """All guests of the node."""
-        return self._link.run(ctx, "list guests", observe.describe_all)
+        found = self._link.run(ctx, "list guests", observe.read_all)
+        return [reading.told() for reading in found.values()]
 
     def start(self, ctx: Context, uuid: str, *, with_console: bool = False) -> StreamConsole | None:
         """Start the guest, or resume a paused one."""
@@ -176,10 +177,6 @@ class LibvirtDomains:
 
     def _with(self, ctx: Context, verb: str, uuid: str, work: Callable[[Any], T]) -> T:
         return self._link.run(ctx, f"{verb} guest {uuid}", lambda opened: work(opened.handle.lookupByUUIDString(uuid)))
-
-
-def _by_uuid(opened: Opened) -> Mapping[str, Domain]:
-    return {domain.uuid: domain for domain in observe.describe_all(opened)}
 
 
 def _everywhere(domain: Any) -> int:

@@ -16,12 +16,11 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 def read(directory: Path, name: str, *, offset: int = 0, length: int) -> bytes:
     """Up to ``length`` bytes from ``offset``. Raises OSError."""
-    with _opened(directory) as base:
-        file = os.open(name, _READ, dir_fd=base)
-        try:
-            return os.pread(file, length, offset)
-        finally:
-            os.close(file)
+    file = os.open(directory / name, _READ)
+    try:
+        return os.pread(file, length, offset)
+    finally:
+        os.close(file)
 
 
 def write(directory: Path, name: str, data: bytes, *, new: bool) -> None:

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from kiln.platforms.libvirt.codes import (
     AddressSource,
@@ -27,24 +27,39 @@ _PAUSED = frozenset({DomainState.PAUSED, DomainState.PMSUSPENDED})
 _SOURCES = ((AddressSource.LEASE, "lease"), (AddressSource.ARP, "arp"), (AddressSource.AGENT, "agent"))
 
 
+class Reading(NamedTuple):
+    """What libvirt said of one guest, not yet understood: whoever wants to know parses the definition, not the thread
+    that reads a whole node while all others wait for it. ``live`` is the live definition where it tells more."""
+
+    definition: str
+    live: str | None
+    state: PowerState
+    autostart: bool
+
+    def told(self) -> Domain:
+        """The guest."""
+        told = told_domain(self.definition, state=self.state, autostart=self.autostart)
+        return told if self.live is None else replace(told, vnc_port=told_vnc_port(self.live))
+
+
 def describe(domain: Any) -> Domain:
     """One guest: definition, state and autostart, and the VNC port when there is one."""
     state, reason = domain.state()
     power = power_state(state, reason, lambda: bool(domain.hasManagedSaveImage()))
-    return _told(domain, power, autostart=bool(domain.autostart()))
+    return _read(domain, power, autostart=bool(domain.autostart())).told()
 
 
-def describe_all(opened: Opened) -> list[Domain]:
-    """All guests of the node; but for the definitions, one call each tells a thing about all of them."""
+def read_all(opened: Opened) -> dict[str, Reading]:
+    """All guests of the node by UUID; but for the definitions, one call each tells a thing about all of them."""
     started_with_node = _ids(opened, ListDomains.AUTOSTART)
     saved = _ids(opened, ListDomains.MANAGEDSAVE)
-    found = []
+    found = {}
     for domain, stats in opened.handle.getAllDomainStats(DomainStats.STATE, 0):
         uuid = domain.UUIDString()
         state, reason = stats.get("state.state", DomainState.NOSTATE), stats.get("state.reason", 0)
         power = power_state(state, reason, partial(saved.__contains__, uuid))
         with tolerating(ErrorCode.NO_DOMAIN):  # gone since it was listed
-            found.append(_told(domain, power, autostart=uuid in started_with_node))
+            found[uuid] = _read(domain, power, autostart=uuid in started_with_node)
     return found
 
 
@@ -94,11 +109,10 @@ def _ids(opened: Opened, which: ListDomains) -> set[str]:
     return {domain.UUIDString() for domain in opened.handle.listAllDomains(which)}
 
 
-def _told(domain: Any, power: PowerState, *, autostart: bool) -> Domain:
-    told = told_domain(domain.XMLDesc(DomainXml.INACTIVE), state=power, autostart=autostart)
-    if told.graphics == "vnc" and power in {"running", "paused"}:
-        told = replace(told, vnc_port=told_vnc_port(domain.XMLDesc(0)))
-    return told
+def _read(domain: Any, power: PowerState, *, autostart: bool) -> Reading:
+    definition = domain.XMLDesc(DomainXml.INACTIVE)
+    listens = power in {"running", "paused"} and "type='vnc'" in definition
+    return Reading(definition, domain.XMLDesc(0) if listens else None, power, autostart)
 
 
 def _routable(address: str) -> bool:

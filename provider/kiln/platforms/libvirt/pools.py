@@ -68,7 +68,7 @@ class Pools:
         if pool.type != "dir" and not self.get(ctx, name).active:
             return None  # nothing is mounted there now
         path = Path(pool.path)
-        return path if path.is_dir() and os.access(path, os.R_OK | os.W_OK | os.X_OK) else None
+        return path if os.access(path, os.R_OK | os.W_OK | os.X_OK) else None
 
     def start(self, ctx: Context, name: str) -> bool:
         """Start the pool if it is stopped; False when there is no such pool."""

@@ -19,7 +19,7 @@ from kiln.ports.volumes import Chunk, VolumeRef
 
 T = TypeVar("T")
 
-_LARGEST = 1 << 20
+_LARGEST = 1 << 16
 _UNDO_SECONDS = 30.0
 
 

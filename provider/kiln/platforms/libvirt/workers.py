@@ -52,6 +52,8 @@ class Task(Generic[T]):
             DeadlineExceeded: it did not end in time.
             Cancelled: the user interrupted, and it did not end within a few seconds either.
         """
+        if self.future.done():
+            return self.future.result()
         with ctx.cancellation.on_cancel(self._note):
             ready = self._wait(ctx, lambda: self.begun or self.future.done(), QUEUE_SECONDS) and self._wait(
                 ctx, self.future.done, seconds

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import cast
-
-from lxml import etree
+from xml.etree import ElementTree
 
 from kiln.platforms.libvirt.xml.text import Element, checked
 from kiln.ports.marks import Holder, Mark, Phase
@@ -32,15 +31,16 @@ class Kept:
 
 def metadata(kept: Kept, *, bare: bool = False) -> Element:
     """The element that holds ``kept``, or its ``bare`` form without the namespace."""
-    root = etree.Element("guest") if bare else etree.Element(_ROOT, nsmap={PREFIX: NAMESPACE})
+    root = Element("guest")
     if kept.mark is not None:
         _add_mark(root, kept.mark)
     if kept.cpu_mode is not None:
         _add(root, "cpu", mode=kept.cpu_mode)
     _add_entries(root, "metadata", kept.metadata)
     if not bare:
-        for member in root.iterdescendants():
-            member.tag = f"{{{NAMESPACE}}}{member.tag}"
+        for member in root.iter():
+            member.tag = f"{PREFIX}:{member.tag}"
+        root.set(f"xmlns:{PREFIX}", NAMESPACE)
     return root
 
 
@@ -49,8 +49,8 @@ def told(root: Element | None) -> Kept:
     if root is None:
         return Kept()
     root = deepcopy(root)
-    for member in root.iterdescendants(tag=etree.Element):
-        member.tag = etree.QName(member).localname
+    for member in root.iter():
+        member.tag = member.tag.rpartition("}")[2]
     cpu = root.find("cpu")
     return Kept(
         mark=_told_mark(root.find("mark")),
@@ -121,7 +121,7 @@ def _told_entries(parent: Element, tag: str) -> dict[str, str]:
 
 
 def _add(parent: Element, tag: str, **attributes: str) -> Element:
-    made = etree.SubElement(parent, tag)
+    made = ElementTree.SubElement(parent, tag)
     for name, value in attributes.items():
         made.set(name, checked(value, f"metadata {tag} {name}"))
     return made
