@@ -5,6 +5,7 @@ Works with agetty and bash (Debian) and with BusyBox. Nothing but the user name,
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import re
@@ -29,9 +30,12 @@ REFUSED = r"Login incorrect|bad salt"
 NUDGE_INTERVAL = 1.0
 """Seconds after which the return key is pressed again while no prompt shows."""
 DETACH_TIMEOUT = 5.0
-PASSWORD_PAUSE = 0.5
-PASSWORD_TIMEOUT = 10.0
-PASSWORD_TRIES = 3
+PASSWORD_PAUSES = (0.5, 4.0)
+"""Seconds before the password is typed, of each attempt to log in. login(1) drops what is typed while it turns the echo
+off, just after it asks; a busy guest takes its time for that, and then takes the rest for the password."""
+ANSWER_TIMEOUT = 45.0
+END_OF_INPUT = "\x04"
+"""Ctrl-D, which ends a login(1) that waits, so that getty asks anew."""
 
 
 class ConsoleError(Exception):
@@ -40,6 +44,10 @@ class ConsoleError(Exception):
 
 class LoginRefused(ConsoleError):
     """The guest refused the user name or the password."""
+
+
+class NoAnswer(ConsoleError):
+    """The guest asked for the password and then said nothing more."""
 
 
 class CommandFailed(ConsoleError):
@@ -82,16 +90,29 @@ class Session:
         self._console = fdspawn(self._terminal, timeout=timeout, encoding="utf-8", codec_errors="replace")
 
     def log_in(self, user: str, password: str) -> None:
-        """Answer the log-in prompt; a shell that someone left open is left first."""
+        """Answer the log-in prompt, again when the password was not taken as it was typed."""
         self._expect(CONNECTED)
+        *earlier, last = PASSWORD_PAUSES
+        for pause in earlier:
+            with contextlib.suppress(LoginRefused, NoAnswer):
+                return self._attempt(user, password, pause)
+        return self._attempt(user, password, last)
+
+    def _attempt(self, user: str, password: str, pause: float) -> None:
+        """Log in from a prompt; a shell that someone left open is left first."""
         if self._wait_nudging(LOGIN, PROMPT) == 1:
             self._type("exit")
             self._wait_nudging(LOGIN)
         self._type(user)
         self._expect(PASSWORD)
-        self._type_unseen(password)
-        if self._expect(REFUSED, PROMPT) == 0:
+        time.sleep(pause)
+        self._type(password)
+        found = self._look([REFUSED, PROMPT, pexpect.TIMEOUT], min(ANSWER_TIMEOUT, self._timeout))
+        if found == 0:
             raise LoginRefused(f"the guest refused the password of {user}")
+        if found == 2:
+            self._console.send(END_OF_INPUT * 2)  # the first one ends a line that was begun
+            raise NoAnswer(f"the guest asked for the password of {user} and does not take it")
 
     def run(self, command: str) -> str:
         """Run *command* in the guest's shell and return what it prints, without the last line end.
@@ -145,18 +166,6 @@ class Session:
     def _type(self, line: str) -> None:
         # The return key sends CR; getty takes the end of the user's name as what this terminal ends its lines with.
         self._console.send(f"{line}\r")
-
-    def _type_unseen(self, password: str) -> None:
-        """Type *password* until it is taken, which login(1) shows by a line end.
-
-        It drops what is typed while it turns the echo off, just after it asks; so this waits as a person would.
-        """
-        for _ in range(PASSWORD_TRIES):
-            time.sleep(PASSWORD_PAUSE)
-            self._type(password)
-            if self._look(["\n", pexpect.TIMEOUT], PASSWORD_TIMEOUT) == 0:
-                return
-        raise ConsoleError("the guest asks for a password and does not take it")
 
     def _wait_nudging(self, *patterns: str) -> int:
         deadline = time.monotonic() + self._timeout

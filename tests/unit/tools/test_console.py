@@ -20,7 +20,10 @@ while :; do
   if [ ! -e "$state" ]; then
     printf '\r\nweb login: '; read -r user
     [ -n "$user" ] || continue
-    printf 'Password: '; stty -echo; read -r password; stty echo; printf '\r\n'
+    printf 'Password: '; stty -echo; read -r password
+    dropped=$(cat "$DROP" 2>/dev/null); rm -f "$DROP"
+    case $dropped in part) password=ame ;; whole) read -r password ;; esac
+    stty echo; printf '\r\n'
     if [ "$user" != root ] || [ "$password" != sesame ]; then printf 'Login incorrect\r\n'; continue; fi
     printf 'Last login: today\r\n'; : > "$state"
   fi
@@ -40,6 +43,9 @@ def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     # The script does not know the key that leaves the console, so it is killed, as a stuck virsh is.
     monkeypatch.setattr(console, "DETACH_TIMEOUT", 0.1)
+    monkeypatch.setattr(console, "PASSWORD_PAUSES", (0.1, 0.2))
+    monkeypatch.setattr(console, "ANSWER_TIMEOUT", 2.0)
+    monkeypatch.setenv("DROP", str(tmp_path / "drop"))
     monkeypatch.setenv("STATE", str(tmp_path / "logged-in"))
     return tmp_path / "logged-in"
 
@@ -60,6 +66,14 @@ def test_leaving_logs_out(state: Path) -> None:
 def test_a_wrong_password_is_refused(state: Path) -> None:
     with pytest.raises(LoginRefused, match="password of root"):
         login("test:///default", "web", "root", "wrong", 20)
+
+
+@pytest.mark.parametrize("dropped", ["part", "whole"])
+def test_a_password_that_was_dropped_is_typed_again(state: Path, dropped: str) -> None:
+    (state.parent / "drop").write_text(dropped)
+    with login("test:///default", "web", "root", "sesame", 20) as session:
+        assert session.run("echo in") == "in"
+    assert not (state.parent / "drop").exists()
 
 
 def test_a_command_that_fails_is_told_with_its_output(state: Path) -> None:
