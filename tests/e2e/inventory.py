@@ -56,7 +56,7 @@ class Inventory:
         return bool(self.domain(name).isActive())
 
     def xml(self, name: str, *, live: bool = False) -> Any:
-        """A guest's definition (``lxml`` element): the persistent one, or that of the running guest."""
+        """A guest's definition (an ``Element``): the persistent one, or that of the running guest."""
         return ElementTree.fromstring(self.text(name, live=live))
 
     def text(self, name: str, *, live: bool = False) -> str:

@@ -93,11 +93,35 @@ def test_what_a_program_leaves_out_is_told_in_the_outputs(stack: Stack, prefix: 
     assert outputs["console"]["command"] == f"virsh -c '{URI}' console {prefix}-plain"
 
 
+@pytest.mark.requirement("CP-62", "CP-63", "CP-64")
+def test_a_graphical_console_is_told_with_its_port_while_there_is_one(
+    stack: Stack, prefix: str, inventory: Inventory
+) -> None:
+    name = f"{prefix}-full"
+
+    def told() -> Any:
+        stack.refresh()
+        return stack.resources()[name]["outputs"]["console"]
+
+    assert (told()["graphical"], told().get("vncPort")) == (True, None)
+    inventory.domain(name).create()
+    try:
+        port = inventory.xml(name, live=True).find("devices/graphics").get("port")
+        assert told()["vncPort"] == int(port)
+    finally:
+        inventory.domain(name).destroy()
+    assert told().get("vncPort") is None
+    assert stack.resources()[f"{prefix}-plain"]["outputs"]["console"]["graphical"] is False
+
+
+@pytest.mark.requirement("CP-56", "CP-66")
 def test_a_node_tells_what_it_is(stack: Stack, prefix: str) -> None:
     outputs = stack.resources()[f"{prefix}-host"]["outputs"]
     assert (outputs["platform"].lower(), outputs["effectiveAccelerator"]) == ("qemu", "tcg")
     assert outputs["cpus"] > 0
     assert outputs["hostname"]
+    assert outputs["platformInfo"]
+    assert not set(outputs["platformInfo"]) & set(outputs)
     assert {item["status"] for item in outputs["prerequisites"]} <= {"ok", "warn"}
 
 
