@@ -1,6 +1,8 @@
 # `make` lists what there is. Each target does all set-up that it needs. VERBOSE=1 shows the output of every command.
 
 PYTHON := .venv/bin/python
+# A command that uses libvirt: a user who joined its group since logging in has it for that command.
+MEMBER := @python3 -m tools.setup.membership
 # Two guests at a time are what two cores bear. A file of tests stays with one worker, because its tests share a stack.
 WORKERS ?= 2
 PYTEST := $(PYTHON) -m pytest -p tools.pytest_requirements
@@ -22,17 +24,17 @@ pulumi:  ## print the path of the pulumi CLI in use (make -s pulumi)
 	@python3 -m tools.pulumi_cli
 
 demo: setup  ## run examples/01-first-server and log in to its guest; IMAGE=path-or-URL for an image of your own
-	@$(PYTHON) -m tools.demo up $(if $(IMAGE),--image '$(IMAGE)')
+	$(MEMBER) $(PYTHON) -m tools.demo up $(if $(IMAGE),--image '$(IMAGE)')
 
 demo-down: setup  ## destroy what the demo made
-	@$(PYTHON) -m tools.demo down
+	$(MEMBER) $(PYTHON) -m tools.demo down
 
 test: setup lint check-generated  ## run all checks and all tests
 	@$(PYTHON) -m tools.requirements --forget
-	@$(PYTEST) -n $(WORKERS) --dist loadfile
+	$(MEMBER) $(PYTEST) -n $(WORKERS) --dist loadfile
 
 test-fast: setup  ## run the tests that need no guest and no pulumi
-	@$(PYTEST) -n auto tests/unit tests/hosts $(wildcard tests/contract)
+	$(MEMBER) $(PYTEST) -n auto tests/unit tests/hosts $(wildcard tests/contract)
 
 lint: setup lint-types lint-imports  ## check style, types and the direction of imports
 	@.venv/bin/ruff check
@@ -58,7 +60,7 @@ check-generated: setup  ## fail when schema.json, sdk/python or docs/resources a
 	@$(PYTHON) -m tools.docs --check
 
 bench: setup  ## time Kiln against the floor, a line a figure; ONLY=name for one
-	@$(PYTHON) -m bench $(if $(ONLY),--only $(ONLY))
+	$(MEMBER) $(PYTHON) -m bench $(if $(ONLY),--only $(ONLY))
 
 requirements: setup  ## list the rows of docs/requirements.md without a test that passed; ROWS=CI for those of a prefix
 	@$(PYTHON) -m tools.requirements $(if $(ROWS),--rows $(ROWS))

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 from tools.say import ToolError, run, say
-from tools.setup import chroot
+from tools.setup import chroot, membership
 from tools.setup.privilege import as_root
 
 URI = "qemu:///system"
@@ -29,10 +30,20 @@ def ensure() -> None:
     _open_kvm()
     # Not `version`: it makes the daemon probe QEMU, which takes seconds where KVM is advertised and broken.
     if _virsh("hostname") is None:
+        _be_allowed()
         _start_daemon()
     else:
         say(f"libvirt: {URI} answers")
     _ensure_network()
+
+
+def _be_allowed() -> None:
+    """Where this user may not use a daemon that runs: join its group, and begin again in it."""
+    if membership.in_session():
+        return
+    if not membership.joined():
+        membership.join()
+    membership.enter([sys.executable, "-m", "tools.setup"])
 
 
 def _open_kvm() -> None:
@@ -81,12 +92,7 @@ def _start_daemon() -> None:
 
 
 def _no_answer() -> str:
-    if os.geteuid() == 0:
-        return f"libvirtd runs but {URI} does not answer; see `virsh -c {URI} hostname` and /var/log/libvirt/"
-    return (
-        f"libvirtd runs but {URI} does not answer this user; join its group, and go on in it (or log in again):\n"
-        f"  sudo usermod -aG libvirt {os.environ.get('USER', '$USER')} && sg libvirt -c 'make …'"
-    )
+    return f"libvirtd runs but {URI} does not answer; see `virsh -c {URI} hostname` and /var/log/libvirt/"
 
 
 def _ensure_network() -> None:

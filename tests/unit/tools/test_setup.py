@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
+import shlex
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tools.say import ToolError
-from tools.setup import packages
+from tools.setup import libvirtd, membership, packages
 from tools.setup.distribution import resolve
 from tools.setup.privilege import as_root
 
@@ -64,3 +69,54 @@ def test_without_sudo_the_command_to_run_by_hand_is_named(monkeypatch: pytest.Mo
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolError, match=r"reading lists needs root(?s:.*)apt-get update"):
         as_root(["apt-get", "update"], "reading lists")
+
+
+class Entered(Exception):
+    """The process would have gone on as another command."""
+
+
+@pytest.fixture
+def outsider(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A user who may use sudo and is not in the group, on a machine whose daemon says nothing to such a user."""
+
+    def execvp(file: str, arguments: list[str]) -> None:
+        raise Entered(shlex.join(arguments))
+
+    log = tmp_path / "log"
+    script(tmp_path, "sudo", f'[ "$1" = -n ] || echo "$@" >> {log}')
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "getgroups", lambda: [1000])
+    monkeypatch.setattr(os, "getegid", lambda: 1000)
+    monkeypatch.setattr(os, "execvp", execvp)
+    monkeypatch.setattr(pwd, "getpwuid", lambda _uid: SimpleNamespace(pw_name="dev"))
+    monkeypatch.setattr(grp, "getgrnam", lambda _name: SimpleNamespace(gr_gid=120, gr_mem=[]))
+    monkeypatch.setattr(libvirtd, "_virsh", lambda *_: None)
+    monkeypatch.setattr(libvirtd, "_open_kvm", lambda: None)
+    return log
+
+
+def test_a_user_outside_the_group_joins_it_and_goes_on_in_it(outsider: Path) -> None:
+    with pytest.raises(Entered, match=r"^sg libvirt -c '.*python\S* -m tools\.setup'$"):
+        libvirtd.ensure()
+    assert outsider.read_text() == "-- usermod -aG libvirt dev\n"
+
+
+def test_a_user_who_joined_since_logging_in_goes_on_in_the_group(
+    outsider: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grp, "getgrnam", lambda _name: SimpleNamespace(gr_gid=120, gr_mem=["dev"]))
+    with pytest.raises(Entered, match="sg libvirt"):
+        libvirtd.ensure()
+    assert not outsider.exists()
+    monkeypatch.setattr(sys, "argv", ["membership", "python", "-m", "tools.demo", "two words"])
+    with pytest.raises(Entered, match=r"^sg libvirt -c 'python -m tools.demo '.*two words"):
+        membership.main()
+
+
+@pytest.mark.parametrize("groups", [[1000], [1000, 120]], ids=["no member", "in the session"])
+def test_others_run_the_command_as_it_is(outsider: Path, monkeypatch: pytest.MonkeyPatch, groups: list[int]) -> None:
+    monkeypatch.setattr(os, "getgroups", lambda: groups)
+    monkeypatch.setattr(sys, "argv", ["membership", "python", "-m", "tools.demo"])
+    with pytest.raises(Entered, match=r"^python -m tools.demo$"):
+        membership.main()
