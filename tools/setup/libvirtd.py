@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from tools.say import ToolError, run, say
-from tools.setup import chroot, membership
+from tools.setup import access, chroot, membership
 from tools.setup.privilege import as_root
 
 URI = "qemu:///system"
@@ -79,6 +79,7 @@ def _start_daemon() -> None:
         run(as_root(["systemctl", "start", "libvirtd.service"], why), why)
     else:
         chroot.ensure_settings()
+        access.ensure_settings()
         say("libvirt: starting virtlogd and libvirtd, as no init system does; they stay until the machine goes down")
         # Packages expect these, and an empty /run (a fresh tmpfs) has none of them.
         run(as_root(["mkdir", "-p", "/run/lock", "/run/libvirt"], why), why)

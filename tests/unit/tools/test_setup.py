@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from tools.say import ToolError
-from tools.setup import libvirtd, membership, packages
+from tools.setup import access, libvirtd, membership, packages
 from tools.setup.distribution import resolve
 from tools.setup.privilege import as_root
 
@@ -120,3 +120,26 @@ def test_others_run_the_command_as_it_is(outsider: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "argv", ["membership", "python", "-m", "tools.demo"])
     with pytest.raises(Entered, match=r"^python -m tools.demo$"):
         membership.main()
+
+
+def test_where_polkit_cannot_be_asked_the_group_is_let_in_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings = tmp_path / "libvirtd.conf"
+    settings.write_text('#auth_unix_rw = "polkit"\n')
+    script(tmp_path, "sudo", 'shift; [ "$1" = true ] || exec "$@"')
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(access, "SETTINGS", settings)
+    monkeypatch.setattr(access, "BUS", tmp_path / "bus")
+    for _ in range(2):
+        access.ensure_settings()
+    assert settings.read_text().splitlines()[2:] == list(access.LINES)
+    assert settings.read_text().count('auth_unix_rw = "none"') == 1
+
+
+def test_polkit_is_left_to_decide_where_it_can_be_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "bus").touch()
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(access, "SETTINGS", tmp_path / "libvirtd.conf")
+    monkeypatch.setattr(access, "BUS", tmp_path / "bus")
+    access.ensure_settings()
+    assert not (tmp_path / "libvirtd.conf").exists()
