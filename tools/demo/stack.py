@@ -17,6 +17,7 @@ from tools.demo import engine
 from tools.demo.stages import Stages
 from tools.pulumi_cli import ensure_cli
 from tools.say import ToolError, verbose
+from tools.setup.privilege import as_root
 from tools.setup.venv import REPOSITORY, VENV
 
 HOME = REPOSITORY / ".demo"
@@ -139,10 +140,17 @@ def prepare(cli: Path) -> dict[str, str]:
     return {**variables, "PATH": os.pathsep.join((*search, os.environ.get("PATH", "")))}
 
 
+def _remove_logs() -> None:
+    """Remove the guest's logs, which are root's: libvirt's own, and that of its console if Kiln might not."""
+    console = f"{QEMU_LOG.with_suffix('')}-????????-????-????-????-????????????.console.log"
+    command = ["sh", "-c", f"rm -f {QEMU_LOG} {console}"]
+    with contextlib.suppress(ToolError):
+        subprocess.run(as_root(command, "removing the guest's logs"), check=False, capture_output=True)
+
+
 def forget() -> None:
     """Remove all that the demo keeps on this machine besides what the program made."""
     if not (HOME / "log-was-there").exists():
-        with contextlib.suppress(OSError):  # it is root's
-            QEMU_LOG.unlink()
+        _remove_logs()
     shutil.rmtree(HOME, ignore_errors=True)
     SETTINGS.unlink(missing_ok=True)
