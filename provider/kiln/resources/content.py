@@ -19,7 +19,7 @@ from kiln.transfer.content import Content
 from kiln.transfer.digest import parse_checksum
 from kiln.transfer.fetch import fetched, is_compressed
 from kiln.transfer.inspect import inspect
-from kiln.transfer.source import File, locate
+from kiln.transfer.source import File, Url, locate
 from kiln.transfer.upload import upload
 
 Source = str | Asset
@@ -93,6 +93,19 @@ def look_at_file(site: Site, source: Source, path: str) -> None:
 def check_checksum(text: str, path: str) -> None:
     """Raises InputError when a stated checksum cannot be one."""
     parse_checksum(text, path)
+
+
+def verify(ctx: Context, site: Site, source: Source, checksum: str, *, remote: bool = False) -> None:
+    """See that a source has its checksum before anything is made or removed for it; what is not known yet passes.
+
+    A local file is read, once until it changes. What a URL names is fetched only if ``remote``: into the cache, from
+    which it is taken when it is stored. Raises InputError.
+    """
+    if source is UNKNOWN or checksum is UNKNOWN:
+        return
+    if remote or not isinstance(locate(resolve(site, source), "source"), Url):
+        with fetched(ctx, resolve(site, source), path="source", checksum=parse_checksum(checksum), unpack=False):
+            pass
 
 
 def source_digest(ctx: Context, site: Site, source: Source, like: str | None = None) -> str | None:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from kiln.framework.context import Context
 from kiln.framework.errors import InputError, NotFound
 from kiln.framework.model import Impact, Model, out, prop
-from kiln.framework.plan import Plan, compare
+from kiln.framework.plan import Change, Plan, compare
 from kiln.framework.resource import Created, Found, Resource
 from kiln.framework.steps import Step, run
 from kiln.framework.units import Size
@@ -113,29 +113,34 @@ class Image(Resource[ImageInputs, ImageState]):
         if new.checksum is not None and new.checksum is not UNKNOWN:
             content.check_checksum(new.checksum, "checksum")
         content.look(self._site, new.source, "source", new.format)
+        if new.checksum is not None:
+            content.verify(ctx, self._site, new.source, new.checksum)
         for field, source in (("kernel", new.kernel), ("initrd", new.initrd)):
             if source is not None:
                 content.look_at_file(self._site, source, field)
         return new.model_copy(update={"node": uri, "pool": new.pool or self._site.pool_for(uri)})
 
     def diff(self, ctx: Context, id: str, state: ImageState, old: ImageInputs, new: ImageInputs) -> Plan:
-        """A source is the same when its content is, whatever its name; changed content replaces the image."""
-        changes = [change for change in compare(old, new) if change.field != "source"]
+        """A source is the same when its content is, whatever its name; changed content replaces the image.
+
+        What is only stated about the content, and is so, changes nothing. Content that replaces other content is
+        verified first, because all that was made from the image goes before the new one is made.
+        """
+        if new.architecture not in (None, old.architecture) and new.node is not UNKNOWN:
+            _check_architecture(new, self._site.node(ctx, new.node).facts(ctx).arch)
+        changes = [change for change in compare(old, new) if change.field != "source" and not _is_so(change, state)]
         before = state.source_digest or state.digest
         change = content.source_change(ctx, self._site, old.source, new.source, before)
         changes += [change] if change is not None else []
-        return Plan(tuple(self._site.weigh_node(ctx, state.node_identity, changes)), delete_first=True)
+        plan = Plan(tuple(self._site.weigh_node(ctx, state.node_identity, changes)), delete_first=True)
+        if plan.touches("source", "checksum") and new.checksum is not None:
+            content.verify(ctx, self._site, new.source, new.checksum, remote=True)
+        return plan
 
     def create(self, ctx: Context, inputs: ImageInputs) -> Created[ImageState]:
         """Fetch, inspect, verify, copy; nothing stays under the final name unless all of it succeeded."""
         node = self._site.node_to_change(ctx, inputs.node)
-        arch = node.facts(ctx).arch
-        if inputs.architecture is not None and inputs.architecture != arch:
-            raise InputError(
-                "architecture",
-                f"the image is for {inputs.architecture} and the node is {arch}",
-                action="use a node of that architecture",
-            )
+        _check_architecture(inputs, node.facts(ctx).arch)
         self._site.ensure_pool(ctx, inputs.node, inputs.pool)
         stored = _Stored()
         run(ctx, self._steps(node, inputs, stored))
@@ -237,6 +242,29 @@ def boot_info(inputs: ImageInputs) -> dict[str, str]:
         if source is not None:
             info[kind] = companion(VolumeRef(inputs.pool, inputs.name), kind).name
     return info | ({"cmdline": inputs.cmdline} if inputs.cmdline is not None else {})
+
+
+def _check_architecture(inputs: ImageInputs, arch: str) -> None:
+    if inputs.architecture not in (None, UNKNOWN, arch):
+        raise InputError(
+            "architecture",
+            f"the image is for {inputs.architecture} and the node is {arch}",
+            action="use a node of that architecture",
+        )
+
+
+def _is_so(change: Change, state: ImageState) -> bool:
+    """Whether a changed property only states what is known of the content, or no longer states it."""
+    match change.field:
+        case "checksum":
+            # That of a local file is verified when the inputs are checked.
+            return change.new is None or state.source_digest is not None or change.new == state.digest
+        case "format":
+            raw = state.digest.startswith("extents-sha256:")
+            return change.new in (None, "iso" if state.kind == "iso" else "raw" if raw else "qcow2")
+        case "architecture":
+            return change.new is not UNKNOWN
+    return False
 
 
 def _state(inputs: ImageInputs, stored: _Stored, identity: str) -> ImageState:
