@@ -57,6 +57,8 @@ def main() -> int:
         return 0
     document = TABLES.read_text()
     covered = proven(results)
+    if not results.exists():
+        say("no tests have run here yet: `make test` notes which rows they prove")
     if strangers := unknown(covered, document):
         say(f"tests name rows that {TABLES.name} does not have: {', '.join(sorted(strangers))}")
         return 1

@@ -188,6 +188,16 @@ def test_an_upload_that_fails_or_is_cancelled_ends_with_that_error(node: Node, c
     assert node.volumes.get(ctx, ref).virtual_size == 4 * MIB
 
 
+def test_a_volume_exists_while_it_is_there_and_its_mark_is_no_volume(node: Node, ctx: Context, pool: str) -> None:
+    ref = VolumeRef(pool, "v")
+    node.volumes.write_mark(ctx, ref, MARK)
+    assert not node.volumes.exists(ctx, ref)
+    node.volumes.create(ctx, ref, format="raw", virtual_size=MIB)
+    assert node.volumes.exists(ctx, ref)
+    node.volumes.delete(ctx, ref)
+    assert not node.volumes.exists(ctx, ref)
+
+
 def test_a_mark_is_read_back_replaced_and_deleted(node: Node, ctx: Context, pool: str) -> None:
     ref = VolumeRef(pool, "v")
     assert node.volumes.read_mark(ctx, ref) is None

@@ -9,6 +9,7 @@ import libvirt
 import pulumi_kiln as kiln
 import pytest
 
+from tests.e2e.conftest import TestPool
 from tests.e2e.guests import tiny_image, tiny_server
 from tests.e2e.inventory import Inventory
 from tests.e2e.stacks import Program, Stack
@@ -84,3 +85,26 @@ def test_a_refresh_sees_all_that_changed_and_the_next_up_mends_it(
 
     assert refreshed.preview(program).changed == {}
     assert refreshed.refresh().changed == {}
+
+
+def test_what_a_guest_would_get_at_its_next_start_is_seen_and_mended(
+    stack: Stack, prefix: str, program: Program, inventory: Inventory
+) -> None:
+    changed = inventory.domain(f"{prefix}-changed")
+    changed.setMemoryFlags(96 * 1024, CONFIG)
+    assert stack.refresh().changed == {"update": 1}
+    assert stack.resources()[f"{prefix}-changed"]["outputs"]["memory"] == "96MiB"
+    assert stack.up(program).changed == {"update": 1}
+    assert inventory.xml(f"{prefix}-changed").findtext("currentMemory") == str(128 * 1024)
+    assert stack.preview(program).changed == {}
+
+
+def test_a_guest_whose_root_disk_is_gone_is_made_anew(
+    stack: Stack, prefix: str, program: Program, inventory: Inventory, pool: TestPool
+) -> None:
+    name = f"{prefix}-changed"
+    (pool.directory / f"{name}-root").unlink()
+    stack.refresh()
+    stack.up(program)
+    assert f"{name}-root" in pool.files()
+    assert stack.preview(program).changed == {}

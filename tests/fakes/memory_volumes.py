@@ -197,6 +197,10 @@ class MemoryVolumes:
                 raise Conflict(f"volume '{ref}' already has an ownership mark")
             pool.marks[ref.name] = mark
 
+    def exists(self, ctx: Context, ref: VolumeRef) -> bool:
+        """Whether the volume is there."""
+        return ref.name in self._pool(ctx, ref.pool).volumes
+
     def read_mark(self, ctx: Context, ref: VolumeRef) -> Mark | None:
         return self._pool(ctx, ref.pool).marks.get(ref.name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
@@ -19,6 +20,7 @@ from kiln.ports.nodes import Nodes, Prerequisite
 from kiln.resources.site import DEFAULT_POOL
 
 _SECONDS = 120.0
+_WIDTH_IN_A_FILE = 160
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
@@ -65,9 +67,11 @@ def _one_line(error: KilnError) -> str:
 
 
 def _show(uri: str, found: Sequence[Prerequisite]) -> None:
-    table = Table("", "what", "found", "mend with", title=f"What {uri} needs to run guests", show_lines=True)
+    table = Table("", "what", title=f"What {uri} needs to run guests", show_lines=True)
+    for column in ("found", "mend with"):
+        table.add_column(column, overflow="fold")  # a command that is cut short mends nothing
     for each in found:
         # Text, not markup: what libvirt says may hold brackets.
         status = Text(each.status, style=_STYLES[each.status])
         table.add_row(status, Text(each.name), Text(each.detail), Text(each.mend))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else _WIDTH_IN_A_FILE).print(table)

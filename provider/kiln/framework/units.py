@@ -1,7 +1,7 @@
 """Sizes as people write them: ``512MiB``, ``20GiB``, compared by value, kept as written.
 
 Units follow virt-install and qemu-img: bare ``K M G T`` and ``KiB…TiB`` are binary (1024), ``KB…TB`` are decimal
-(1000), ``B`` or no unit is bytes.
+(1000), ``B`` is bytes. A bare number is refused: it is MiB to virt-install and bytes to qemu-img.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ class Size:
         if match is None:
             raise ValueError(f"{text!r} is not a size; use {ALLOWED}")
         number, prefix, suffix = match.groups()
+        if not prefix and not suffix:
+            raise ValueError(f"{text!r} has no unit; use {ALLOWED}")
         base = 1000 if prefix and suffix.upper() == "B" else 1024
         exact = Fraction(number) * base ** _POWERS[prefix.upper()]
         if exact.denominator != 1:

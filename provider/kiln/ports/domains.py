@@ -124,7 +124,8 @@ class Address:
 class Domain:
     """A guest as the node sees it, from its persistent definition (memory in KiB).
 
-    ``mark`` is None for guests Kiln did not make. ``vnc_port`` is known while it runs.
+    ``mark`` is None for guests Kiln did not make. ``vnc_port`` is known while it runs. ``memory`` and ``vcpus`` are the
+    most it can have; what it gets at its start is ``current_memory`` and ``current_vcpus``, where the node says so.
     """
 
     name: str
@@ -145,6 +146,8 @@ class Domain:
     metadata: Mapping[str, str] = field(default_factory=dict)
     vnc_port: int | None = None
     console_log: str | None = None
+    current_memory: int | None = None
+    current_vcpus: int | None = None
 
 
 class Console(Protocol):

@@ -136,6 +136,9 @@ class Volumes(Protocol):
         """Write or replace the volume's ownership mark (0600 sidecar). With ``new`` an existing mark is left as it is
         and Conflict raised, atomically: of two processes that claim one name, one wins."""
 
+    def exists(self, ctx: Context, ref: VolumeRef) -> bool:
+        """Whether the volume is there, as cheaply as the node can tell."""
+
     def read_mark(self, ctx: Context, ref: VolumeRef) -> Mark | None:
         """The volume's ownership mark, None when there is none or it cannot be understood."""
 

@@ -222,7 +222,7 @@ def test_impacts_beyond_live_are_told_and_secrets_are_not(car: Car) -> None:
 
 
 def test_a_state_of_another_version_loses_what_is_no_more(car: Car) -> None:
-    state = {"serial": "s1", "horse": 1, "wheels": [{"size": "1K", "spokes": 9}], "spareWheel": {"size": "1", "x": 2}}
+    state = {"serial": "s1", "horse": 1, "wheels": [{"size": "1K", "spokes": 9}], "spareWheel": {"size": "1B", "x": 2}}
     operations.delete(Context(), car, "car", state)
     assert car.seen.serial == "s1"
     assert car.seen.wheels[0].size.bytes == 1024

@@ -189,6 +189,35 @@ def test_drift_is_told_in_the_words_of_a_program(world: World, image: str) -> No
     assert found.state["state"] == "stopped"
 
 
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        ({"current_memory": 131072}, {"memory": "128MiB"}),
+        ({"memory": 1 << 20, "current_memory": 524288}, {"memory": "1GiB"}),
+        ({"current_vcpus": 1}, {"vcpus": 1}),
+        ({"vcpus": 4, "current_vcpus": 2}, {"vcpus": 4}),
+        ({"current_memory": 524288, "current_vcpus": 2}, {}),
+    ],
+    ids=str,
+)
+def test_a_guest_that_would_get_less_or_could_get_more_than_was_asked_for_has_drifted(
+    world: World, image: str, seen: dict[str, int], told: dict[str, Any]
+) -> None:
+    server = world.create("Server", "it", image=image, memory="512MiB", vcpus=2)
+    world.node.domains._change(server.id, **seen)
+    found = world.read("Server", server)
+    assert found is not None
+    assert found.inputs == {**world.inputs("Server", server), **told}
+
+
+def test_a_root_disk_that_is_gone_is_seen_though_its_mark_is_there(world: World, image: str) -> None:
+    server = world.create("Server", "it", image=image, powerState="stopped")
+    world.node.volumes.delete(world.context(), VolumeRef(POOL, "it-root"))
+    found = world.read("Server", server)
+    assert found is not None
+    assert "image" not in (found.inputs or {})
+
+
 def test_a_guest_that_is_gone_is_gone(world: World, made: Outcome) -> None:
     world.node.domains.undefine(world.context(), made.id)
     assert world.read("Server", made) is None

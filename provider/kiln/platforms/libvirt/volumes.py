@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -187,6 +188,17 @@ class LibvirtVolumes:
     def write_mark(self, ctx: Context, ref: VolumeRef, mark: Mark, *, new: bool = False) -> None:
         """Write or replace the volume's ownership mark."""
         self._sidecars.write(ctx, ref.pool, marks.sidecar(ref.name), mark, new=new)
+
+    def exists(self, ctx: Context, ref: VolumeRef) -> bool:
+        """Whether the volume is there: a look at its file where that is within reach."""
+        directory = self._pools.local_directory(ctx, ref.pool)
+        if directory is not None:
+            return os.path.lexists(directory / ref.name)
+        try:
+            self.get(ctx, ref)
+        except NotFound:
+            return False
+        return True
 
     def read_mark(self, ctx: Context, ref: VolumeRef) -> Mark | None:
         """The volume's ownership mark."""

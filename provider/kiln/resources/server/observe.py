@@ -107,10 +107,10 @@ def _inputs(ctx: Context, node: Node, domain: Domain, known: Known) -> ServerInp
         graphics="vnc" if domain.graphics == "vnc" else "none",
     )  # fmt: skip
     drift: dict[str, object] = {"name": domain.name, "node": known.uri}
-    if base.memory.kib != domain.memory:
-        drift["memory"] = Size.of(domain.memory * 1024)
-    if base.vcpus != domain.vcpus:
-        drift["vcpus"] = domain.vcpus
+    if (memory := _other_than(base.memory.kib, domain.current_memory, domain.memory)) is not None:
+        drift["memory"] = Size.of(memory * 1024)
+    if (vcpus := _other_than(base.vcpus, domain.current_vcpus, domain.vcpus)) is not None:
+        drift["vcpus"] = vcpus
     if base.autostart != domain.autostart:
         drift["autostart"] = domain.autostart
     if (base.description or None) != (domain.description or None):
@@ -120,6 +120,11 @@ def _inputs(ctx: Context, node: Node, domain: Domain, known: Known) -> ServerInp
         drift["power_state"] = power
     drift |= _disk_drift(ctx, node, domain, base) | _nic_drift(domain, known, base)
     return base.model_copy(update=drift)
+
+
+def _other_than(stated: int, *seen: int | None) -> int | None:
+    """The first of what is seen that is not what is stated."""
+    return next((value for value in seen if value not in (None, stated)), None)
 
 
 def _disk_drift(ctx: Context, node: Node, domain: Domain, base: ServerInputs) -> dict[str, object]:
@@ -133,7 +138,7 @@ def _disk_drift(ctx: Context, node: Node, domain: Domain, base: ServerInputs) ->
             continue
         own = {root.name: root, seed.name: seed}.get(disk.path.rpartition("/")[2])
         if own is not None and storage.is_own(ctx, node.volumes, own):
-            root_there = root_there or own == root
+            root_there = root_there or (own == root and node.volumes.exists(ctx, own))
         else:
             (cds if disk.device == "cdrom" else hard).append(_id_of(ctx, node, disk.path))
     drift: dict[str, object] = {}

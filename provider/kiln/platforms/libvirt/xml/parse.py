@@ -19,13 +19,15 @@ def told_domain(document: str, *, state: PowerState, autostart: bool, vnc_port: 
     root = parse(document)
     kept = metadata.told(metadata.find(root))
     accelerator: Literal["kvm", "tcg"] = "kvm" if root.get("type") == "kvm" else "tcg"
-    os = root.find("os")
+    os, vcpu, current = root.find("os"), root.find("vcpu"), root.find("currentMemory")
+    memory = _memory(root.find("memory"))
+    vcpus = int(root.findtext("vcpu") or 1)
     return Domain(
         name=root.findtext("name") or "",
         uuid=root.findtext("uuid") or "",
         state=state,
-        memory=_memory(root.find("memory")),
-        vcpus=int(root.findtext("vcpu") or 1),
+        memory=memory,
+        vcpus=vcpus,
         cpu_mode=told_cpu(root.find("cpu"), kept.cpu_mode, accelerator),
         firmware="bios" if os is None else told_firmware(os),
         accelerator=accelerator,
@@ -38,6 +40,8 @@ def told_domain(document: str, *, state: PowerState, autostart: bool, vnc_port: 
         mark=kept.mark,
         metadata=kept.metadata,
         vnc_port=vnc_port,
+        current_memory=None if current is None else _memory(current),
+        current_vcpus=int(vcpu.get("current", vcpus)) if vcpu is not None else None,
         console_log=_attribute(root, "devices/serial/log", "file"),
     )
 
