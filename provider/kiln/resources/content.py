@@ -66,6 +66,8 @@ def local_file(site: Site, source: Source, path: str) -> Path | None:
     where = locate(resolve(site, source), path)
     if not isinstance(where, File):
         return None
+    if where.path.is_dir():
+        raise InputError(path, f"'{where.path}' is a directory", action="name the file in it")
     if not where.path.is_file():
         raise InputError(
             path,

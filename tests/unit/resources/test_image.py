@@ -21,6 +21,7 @@ from tests.unit.resources.world import POOL, URI, World, plain
     [
         ({}, "source"),
         ({"source": "/nowhere"}, "source"),
+        ({"source": "/"}, "source"),
         ({"source": "gopher://x/y"}, "source"),
         ({"initrd": "x"}, "initrd"),
         ({"cmdline": "x"}, "cmdline"),

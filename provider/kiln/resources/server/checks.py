@@ -11,6 +11,7 @@ from kiln.framework.values import UNKNOWN
 from kiln.resources.names import volume_ref
 from kiln.resources.server.layout import direct_boot
 from kiln.resources.server.model import Boot, FirstBoot, Nic, ServerInputs
+from kiln.resources.server.storage import wants_seed
 
 
 def refuse_contradictions(inputs: ServerInputs) -> None:
@@ -22,6 +23,7 @@ def refuse_contradictions(inputs: ServerInputs) -> None:
     _check_networks(inputs.networks)
     _check_ids(inputs)
     _check_first_boot(inputs.first_boot)
+    _check_wait(inputs)
     if inputs.image is None and isinstance(inputs.boot, Boot):
         direct_boot(inputs.boot, None)
 
@@ -52,6 +54,19 @@ def _check_first_boot(asked: FirstBoot | None) -> None:
         check_hostname(asked.hostname)
     if asked.user_data and asked.user_data is not UNKNOWN:
         check_user_data(asked.user_data)
+
+
+def _check_wait(inputs: ServerInputs) -> None:
+    """What is waited for must be able to come."""
+    if inputs.wait_for == "address" and inputs.networks == []:
+        raise InputError("waitFor", "a server without networks gets no address", action="use 'none' or 'firstBoot'")
+    if inputs.wait_for == "firstBoot" and not wants_seed(inputs):
+        raise InputError(
+            "waitFor",
+            "there is no first boot to wait for",
+            cause="a server made from disks alone is told nothing at its first boot",
+            action="set 'firstBoot' (it may be empty), or use 'none' or 'address'",
+        )
 
 
 def _known_items(items: Any) -> list[Any]:
