@@ -13,6 +13,7 @@ from kiln.framework.model import Impact
 from kiln.framework.values import UNKNOWN, Asset
 from kiln.ports.volumes import VolumeRef
 
+from tests.e2e.webserver import serving
 from tests.unit.resources.world import POOL, URI, World, plain
 
 
@@ -121,6 +122,18 @@ def test_what_is_not_so_is_refused_before_anything_is_replaced(world: World, wro
     made = world.create("Image", "it", source=world.raw())
     with pytest.raises((InputError, InputErrors), match=next(iter(wrong))):
         world.diff("Image", made, **wrong)
+
+
+def test_what_a_url_names_is_verified_before_an_image_is_replaced_by_it(world: World) -> None:
+    content = Path(world.raw("new")).read_bytes()
+    right = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    made = world.create("Image", "it", source=world.raw())
+    with serving(content) as url:
+        assert world.diff("Image", made, source=url, checksum=right).replaces
+        with pytest.raises(InputError, match="does not have the checksum"):
+            world.diff("Image", made, source=url, checksum="sha256:" + "1" * 64)
+    with serving(b"", "missing") as url, pytest.raises(InputError, match="404"):
+        world.diff("Image", made, source=url, checksum="sha256:" + "2" * 64)
 
 
 def test_what_is_said_about_an_image_changes_in_place(world: World) -> None:
