@@ -18,6 +18,7 @@ from kiln.transfer.cache import DigestCache, cache_directory
 from kiln.transfer.content import Content
 from kiln.transfer.digest import parse_checksum
 from kiln.transfer.fetch import fetched, is_compressed
+from kiln.transfer.http import answers
 from kiln.transfer.inspect import inspect
 from kiln.transfer.source import File, Url, locate
 from kiln.transfer.upload import upload
@@ -97,15 +98,19 @@ def check_checksum(text: str, path: str) -> None:
     parse_checksum(text, path)
 
 
-def verify(ctx: Context, site: Site, source: Source, checksum: str, *, remote: bool = False) -> None:
+def verify(ctx: Context, site: Site, source: Source, checksum: str | None, *, remote: bool = False) -> None:
     """See that a source has its checksum before anything is made or removed for it; what is not known yet passes.
 
-    A local file is read, once until it changes. What a URL names is fetched only if ``remote``: into the cache, from
-    which it is taken when it is stored. Raises InputError.
+    A local file is read, once until it changes. What a URL names is looked at only if ``remote``: with a checksum it is
+    fetched, into the cache from which it is taken when it is stored; without one its beginning must come.
+    Raises InputError.
     """
     if source is UNKNOWN or checksum is UNKNOWN:
         return
-    if remote or not isinstance(locate(resolve(site, source), "source"), Url):
+    where = locate(resolve(site, source), "source")
+    if isinstance(where, Url) and remote and checksum is None:
+        answers(ctx, where)
+    elif checksum is not None and (remote or not isinstance(where, Url)):
         with fetched(ctx, resolve(site, source), path="source", checksum=parse_checksum(checksum), unpack=False):
             pass
 

@@ -122,7 +122,10 @@ class Disk(Resource[DiskInputs, DiskState]):
             # A disk only began with its source's content and is the guest's since; a CD is that content.
             changes = [change for change in changes if change.field != "source"]
             change = content.source_change(ctx, self._site, old.source, new.source, state.source_digest)
-            changes += [change] if change is not None else []
+            if change is not None:
+                changes.append(change)
+                if new.source is not None:  # see that it is there before the disk is removed for it
+                    content.verify(ctx, self._site, new.source, None, remote=True)
         return Plan(tuple(self._site.weigh_node(ctx, state.node_identity, changes)), delete_first=True)
 
     def create(self, ctx: Context, inputs: DiskInputs) -> Created[DiskState]:

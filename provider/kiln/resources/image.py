@@ -133,7 +133,7 @@ class Image(Resource[ImageInputs, ImageState]):
         change = content.source_change(ctx, self._site, old.source, new.source, before)
         changes += [change] if change is not None else []
         plan = Plan(tuple(self._site.weigh_node(ctx, state.node_identity, changes)), delete_first=True)
-        if plan.touches("source", "checksum") and new.checksum is not None:
+        if plan.touches("source", "checksum"):
             content.verify(ctx, self._site, new.source, new.checksum, remote=True)
         return plan
 

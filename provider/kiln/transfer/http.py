@@ -93,6 +93,30 @@ def download(ctx: Context, source: Url, sink: Sink, path: str = "source", patien
                 ctx.sleep(min(_MAX_PAUSE, error.pause or retry.get_backoff_time()), doing)
 
 
+class _Enough(Exception):
+    """The first bytes came."""
+
+
+class _FirstBytes:
+    """A sink that wants no more than to see that there is something."""
+
+    def restart(self) -> None:
+        """Begin again."""
+
+    def write(self, data: bytes) -> None:
+        """Be content."""
+        raise _Enough
+
+    def finish(self) -> None:
+        """There was nothing in it; who wants the content says so."""
+
+
+def answers(ctx: Context, source: Url, path: str = "source", patience: Patience | None = None) -> None:
+    """See that the server sends the beginning of ``source``. Raises as ``download`` does."""
+    with contextlib.suppress(_Enough):
+        download(ctx, source, _FirstBytes(), path, patience)
+
+
 def _attempt(
     ctx: Context,
     session: requests.Session,

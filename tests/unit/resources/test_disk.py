@@ -10,6 +10,7 @@ from kiln.framework.model import Impact
 from kiln.framework.values import UNKNOWN
 from kiln.ports.volumes import VolumeRef
 
+from tests.e2e.webserver import serving
 from tests.unit.resources.world import POOL, URI, World, plain
 
 
@@ -194,3 +195,11 @@ def test_a_source_of_another_format_is_converted_and_known_again_by_its_content(
     made = world.create("Disk", "it", source=source, format="qcow2")
     assert plain(made)["storedFormat"] == "qcow2"
     assert world.diff("Disk", made).empty
+
+
+def test_what_a_url_names_must_be_there_before_a_disk_is_replaced_by_it(world: World) -> None:
+    made = world.create("Disk", "it", source=world.iso())
+    with serving(b"x" * 4096) as url:
+        assert world.diff("Disk", made, source=url).replaces
+    with serving(b"", "missing") as url, pytest.raises(InputError, match="404"):
+        world.diff("Disk", made, source=url)
