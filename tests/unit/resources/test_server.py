@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from kiln.framework import operations
 from kiln.framework.errors import Conflict, InputError, InputErrors, NotFound, Refused
 from kiln.framework.model import Impact
 from kiln.framework.operations import Outcome
@@ -219,6 +220,18 @@ def test_a_root_disk_that_is_gone_is_seen_though_its_mark_is_there(world: World,
     found = world.read("Server", server)
     assert found is not None
     assert "image" not in (found.inputs or {})
+
+
+def test_an_imported_server_is_what_it_was_made_as(world: World, image: str) -> None:
+    disk = world.create("Disk", "data", size="1MiB")
+    inputs: dict[str, Any] = {"image": image, "disks": [disk.id], "memory": "64MiB", "powerState": "stopped"}
+    server = world.create("Server", "it", **inputs)
+    for natural in (server.id, "it"):
+        found = operations.read(world.context(), world.resources["Server"], natural, None, None)
+        assert found is not None
+        assert found.id == server.id
+        assert found.state["rootDiskSize"] == server.state["rootDiskSize"]
+        assert world.diff("Server", found, **inputs).empty
 
 
 def test_a_guest_that_is_gone_is_gone(world: World, made: Outcome) -> None:

@@ -64,5 +64,10 @@ def ground_of(ctx: Context, site: Site, node: Node, uri: str) -> Ground:
     """What the node decides for its guests."""
     defaults = site.defaults(uri)
     accelerator = node.accelerator(ctx, defaults.accelerator)
-    network = None if node.session else defaults.network or "default"
+    network = default_network(site, node, uri)
     return Ground(node.identity(ctx), node.facts(ctx).arch, accelerator.name, network, node.session)
+
+
+def default_network(site: Site, node: Node, uri: str) -> str | None:
+    """The network of guests that state none; None where they get user-mode networking."""
+    return None if node.session else site.defaults(uri).network or "default"

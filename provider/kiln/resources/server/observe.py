@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 
 from kiln.framework.context import Context
@@ -10,6 +11,7 @@ from kiln.framework.resource import Found
 from kiln.framework.units import Size
 from kiln.ports.domains import Domain, DomainDisk, DomainNic
 from kiln.ports.nodes import Node
+from kiln.ports.volumes import Volume
 from kiln.resources.server import storage
 from kiln.resources.server.build import Work
 from kiln.resources.server.layout import mac_address
@@ -18,10 +20,11 @@ from kiln.resources.server.model import Console, Interface, Nic, ServerInputs, S
 
 @dataclass(frozen=True)
 class Known:
-    """What is known beforehand about a guest that is read: where it is, and what the state says of it."""
+    """What is known beforehand about a guest that is read: where it is, its node's defaults, what the state says."""
 
     uri: str
     pool: str
+    network: str | None
     inputs: ServerInputs | None = None
     state: ServerState | None = None
 
@@ -52,11 +55,13 @@ def root_size(work: Work) -> Size | None:
 
 def found(ctx: Context, node: Node, domain: Domain, known: Known) -> Found[ServerInputs, ServerState]:
     """The guest as it is now, in the shape a program would state it."""
-    inputs = _inputs(ctx, node, domain, known)
     before = known.state
+    root = _own_root(ctx, node, domain) if known.inputs is None else None
+    inputs = _inputs(ctx, node, domain, known, root)
+    size = Size.of(root.virtual_size) if root is not None else None
     rest = _Rest(
         node.identity(ctx),
-        before.root_disk_size if before is not None else None,
+        before.root_disk_size if before is not None else size,
         _addresses(ctx, node, domain, before),
         before.initial_password if before is not None else None,
         before.console.vnc_password if before is not None and before.console else None,
@@ -100,12 +105,35 @@ def _addresses(ctx: Context, node: Node, domain: Domain, before: ServerState | N
     return seen or list((before.addresses if before is not None else None) or [])
 
 
-def _inputs(ctx: Context, node: Node, domain: Domain, known: Known) -> ServerInputs:
-    """The inputs with every property that drifted replaced by what is there."""
-    base = known.inputs or ServerInputs(
-        name=domain.name, node=known.uri, pool=known.pool, disks=[], networks=[], firmware=domain.firmware,
+def _own_root(ctx: Context, node: Node, domain: Domain) -> Volume | None:
+    """The root disk that was made with a guest that no state knows, in whatever pool it is."""
+    for disk in domain.disks:
+        if disk.path is not None and disk.path.rpartition("/")[2] == storage.root_name(domain.name):
+            with contextlib.suppress(NotFound):
+                volume = node.volumes.by_path(ctx, disk.path)
+                if storage.is_own(ctx, node.volumes, volume.ref):
+                    return volume
+    return None
+
+
+def _imported(ctx: Context, node: Node, domain: Domain, known: Known, root: Volume | None) -> ServerInputs:
+    """What a guest that no state knows was made with, as far as the node tells: an overlay names its image."""
+    image = None
+    if root is not None and root.backing is not None:
+        with contextlib.suppress(NotFound):
+            image = str(node.volumes.by_path(ctx, root.backing).ref)
+    told = [(nic.mac, nic.network, nic.model) for nic in domain.nics]
+    usual = told == [(mac_address(domain.uuid, 0), known.network, "virtio")]
+    return ServerInputs(
+        name=domain.name, node=known.uri, pool=root.ref.pool if root is not None else known.pool, image=image,
+        disks=[], networks=None if usual else [], firmware=domain.firmware,
         graphics="vnc" if domain.graphics == "vnc" else "none",
     )  # fmt: skip
+
+
+def _inputs(ctx: Context, node: Node, domain: Domain, known: Known, root: Volume | None) -> ServerInputs:
+    """The inputs with every property that drifted replaced by what is there."""
+    base = known.inputs or _imported(ctx, node, domain, known, root)
     drift: dict[str, object] = {"name": domain.name, "node": known.uri}
     if (memory := _other_than(base.memory.kib, domain.current_memory, domain.memory)) is not None:
         drift["memory"] = Size.of(memory * 1024)

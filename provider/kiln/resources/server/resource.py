@@ -19,7 +19,7 @@ from kiln.ports.nodes import Node
 from kiln.resources.names import split_import_id
 from kiln.resources.ownership import finished, new_mark, refuse_overlaid, release_volume
 from kiln.resources.server import life, observe, storage
-from kiln.resources.server.build import Work, ground_of
+from kiln.resources.server.build import Work, default_network, ground_of
 from kiln.resources.server.checks import refuse_contradictions
 from kiln.resources.server.model import ServerInputs, ServerState
 from kiln.resources.server.network import require_networks
@@ -108,7 +108,8 @@ class Server(Resource[ServerInputs, ServerState]):
             domain = _find(ctx, node, natural)
         except NotFound:
             return None
-        return observe.found(ctx, node, domain, observe.Known(uri, self._site.pool_for(uri), inputs, state))
+        network = default_network(self._site, node, uri)
+        return observe.found(ctx, node, domain, observe.Known(uri, self._site.pool_for(uri), network, inputs, state))
 
     # --- update --------------------------------------------------------------------------------------------------
 

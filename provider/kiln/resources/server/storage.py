@@ -23,7 +23,12 @@ from kiln.transfer.upload import upload_bytes
 
 def root_ref(inputs: ServerInputs) -> VolumeRef:
     """The name of a server's root disk."""
-    return VolumeRef(inputs.pool, f"{inputs.name}-root")
+    return VolumeRef(inputs.pool, root_name(inputs.name))
+
+
+def root_name(name: str) -> str:
+    """The name of the root disk of the server ``name``."""
+    return f"{name}-root"
 
 
 def seed_ref(inputs: ServerInputs) -> VolumeRef:
@@ -112,7 +117,10 @@ def refuse_shared(ctx: Context, domains: Domains, disks: Sequence[Attached], uui
 
 def is_own(ctx: Context, volumes: Volumes, ref: VolumeRef) -> bool:
     """Whether a volume with the name of a server's own is one, by its mark: a Disk may have that name too."""
-    mark = volumes.read_mark(ctx, ref)
+    try:
+        mark = volumes.read_mark(ctx, ref)
+    except NotFound:  # the pool is not there
+        return False
     return mark is not None and mark.role in ("root", "seed")
 
 
