@@ -38,12 +38,12 @@ def ensure() -> None:
 
 
 def _be_allowed() -> None:
-    """Where this user may not use a daemon that runs: join its group, and begin again in it."""
+    """Where this user may not use a daemon that runs: join its group, and begin this process again in it."""
     if membership.in_session():
         return
     if not membership.joined():
         membership.join()
-    membership.enter([sys.executable, "-m", "tools.setup"])
+    membership.enter([sys.executable, *sys.orig_argv[1:]])
 
 
 def _open_kvm() -> None:

@@ -10,8 +10,8 @@ from kiln.framework.model import Impact
 from kiln.framework.values import UNKNOWN
 from kiln.ports.volumes import VolumeRef
 
-from tests.e2e.webserver import serving
 from tests.unit.resources.world import POOL, URI, World, plain
+from tests.unit.transfer.server import response, serving
 
 
 def refused(world: World, **inputs: Any) -> tuple[str, str]:
@@ -199,7 +199,8 @@ def test_a_source_of_another_format_is_converted_and_known_again_by_its_content(
 
 def test_what_a_url_names_must_be_there_before_a_disk_is_replaced_by_it(world: World) -> None:
     made = world.create("Disk", "it", source=world.iso())
-    with serving(b"x" * 4096) as url:
+    with serving([response(b"x" * 4096)]) as server:
+        url = f"{server.url}/it"
         assert world.diff("Disk", made, source=url).replaces
-    with serving(b"", "missing") as url, pytest.raises(InputError, match="404"):
-        world.diff("Disk", made, source=url)
+    with serving([response(b"", "404 Not Found")]) as server, pytest.raises(InputError, match="404"):
+        world.diff("Disk", made, source=f"{server.url}/it")

@@ -13,8 +13,8 @@ from kiln.framework.model import Impact
 from kiln.framework.values import UNKNOWN, Asset
 from kiln.ports.volumes import VolumeRef
 
-from tests.e2e.webserver import serving
 from tests.unit.resources.world import POOL, URI, World, plain
+from tests.unit.transfer.server import response, serving
 
 
 @pytest.mark.parametrize(
@@ -128,14 +128,15 @@ def test_what_a_url_names_is_verified_before_an_image_is_replaced_by_it(world: W
     content = Path(world.raw("new")).read_bytes()
     right = f"sha256:{hashlib.sha256(content).hexdigest()}"
     made = world.create("Image", "it", source=world.raw())
-    with serving(content) as url:
+    with serving([response(content)]) as server:
+        url = f"{server.url}/it"
         assert world.diff("Image", made, source=url, checksum=right).replaces
         with pytest.raises(InputError, match="does not have the checksum"):
             world.diff("Image", made, source=url, checksum="sha256:" + "1" * 64)
         assert world.diff("Image", made, source=url).replaces
     for checksum in (None, "sha256:" + "2" * 64):
-        with serving(b"", "missing") as url, pytest.raises(InputError, match="404"):
-            world.diff("Image", made, source=url, checksum=checksum)
+        with serving([response(b"", "404 Not Found")]) as server, pytest.raises(InputError, match="404"):
+            world.diff("Image", made, source=f"{server.url}/it", checksum=checksum)
 
 
 def test_what_is_said_about_an_image_changes_in_place(world: World) -> None:

@@ -96,9 +96,14 @@ def outsider(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return log
 
 
-def test_a_user_outside_the_group_joins_it_and_goes_on_in_it(outsider: Path) -> None:
-    with pytest.raises(Entered, match=r"^sg libvirt -c '.*python\S* -m tools\.setup'$"):
+@pytest.mark.parametrize("arguments", [["-m", "tools.setup"], ["-m", "bench", "--only", "x"]], ids=" ".join)
+def test_a_user_outside_the_group_joins_it_and_goes_on_in_it_with_what_was_begun(
+    outsider: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "orig_argv", ["python3", *arguments])
+    with pytest.raises(Entered) as caught:
         libvirtd.ensure()
+    assert shlex.split(str(caught.value)) == ["sg", "libvirt", "-c", shlex.join([sys.executable, *arguments])]
     assert outsider.read_text() == "-- usermod -aG libvirt dev\n"
 
 

@@ -33,7 +33,7 @@ def _fill(struct: Struct, data: Mapping[str, Any]) -> None:
             _put(struct.fields[key], item)
 
 
-def _put(into: Value, value: Any) -> None:  # noqa: PLR0912 - one branch per kind of value
+def _put(into: Value, value: Any) -> None:
     """Set the value where it belongs: messages that are made apart are copied at each level above them."""
     match value:
         case str():
@@ -48,14 +48,8 @@ def _put(into: Value, value: Any) -> None:  # noqa: PLR0912 - one branch per kin
             into.null_value = NullValue.NULL_VALUE
         case Unknown():
             into.string_value = sig.UNKNOWN
-        case Secret():
-            _sign(into.struct_value, sig.SECRET, {})
-            _put(into.struct_value.fields["value"], value.value)
-        case Reference():
-            _sign(into.struct_value, sig.RESOURCE, {"urn": value.urn, "id": value.id})
-        case Asset():
-            parts = {"text": value.text, "path": value.path, "uri": value.uri, "hash": value.hash}
-            _sign(into.struct_value, sig.ASSET, parts)
+        case Secret() | Reference() | Asset():
+            _sign(into.struct_value, value)
         case Mapping():
             _fill(into.struct_value, value)
         case Sequence():
@@ -66,6 +60,13 @@ def _put(into: Value, value: Any) -> None:  # noqa: PLR0912 - one branch per kin
             raise Bug(f"a {type(value).__name__} has no form on Pulumi's wire")
 
 
-def _sign(struct: Struct, signature: str, parts: Mapping[str, Any]) -> None:
-    struct.fields[sig.KEY].string_value = signature
-    _fill(struct, parts)
+def _sign(struct: Struct, value: Secret | Reference | Asset) -> None:
+    """A value that is no plain data: an object that says by its signature what it is."""
+    match value:
+        case Secret():
+            struct.fields[sig.KEY].string_value = sig.SECRET
+            _put(struct.fields["value"], value.value)
+        case Reference():
+            _fill(struct, {sig.KEY: sig.RESOURCE, "urn": value.urn, "id": value.id})
+        case Asset():
+            _fill(struct, {sig.KEY: sig.ASSET, **vars(value)})
