@@ -18,7 +18,6 @@ from kiln.transfer.cache import DigestCache, cache_directory
 from kiln.transfer.content import Content
 from kiln.transfer.digest import parse_checksum
 from kiln.transfer.fetch import fetched, is_compressed
-from kiln.transfer.http import answers
 from kiln.transfer.inspect import inspect
 from kiln.transfer.source import File, Url, locate
 from kiln.transfer.upload import upload
@@ -98,20 +97,35 @@ def check_checksum(text: str, path: str) -> None:
     parse_checksum(text, path)
 
 
-def verify(ctx: Context, site: Site, source: Source, checksum: str | None, *, remote: bool = False) -> None:
-    """See that a source has its checksum before anything is made or removed for it; what is not known yet passes.
+def verify(ctx: Context, site: Site, source: Source, checksum: str) -> None:
+    """See that what is on this machine has its checksum; it is read once until it changes. Raises InputError.
 
-    A local file is read, once until it changes. What a URL names is looked at only if ``remote``: with a checksum it is
-    fetched, into the cache from which it is taken when it is stored; without one its beginning must come.
-    Raises InputError.
+    What is not known yet, or is elsewhere, passes.
     """
     if source is UNKNOWN or checksum is UNKNOWN:
         return
-    where = locate(resolve(site, source), "source")
-    if isinstance(where, Url) and remote and checksum is None:
-        answers(ctx, where)
-    elif checksum is not None and (remote or not isinstance(where, Url)):
-        with fetched(ctx, resolve(site, source), path="source", checksum=parse_checksum(checksum), unpack=False):
+    if not isinstance(locate(resolve(site, source), "source"), Url):
+        with fetched(ctx, resolve(site, source), checksum=parse_checksum(checksum), unpack=False):
+            pass
+
+
+def rehearse(ctx: Context, site: Site, wanted: Wanted) -> None:
+    """See that content can be used before anything is removed for it: fetch, verify and inspect all of it.
+
+    A download stays in the cache, from which it is taken when it is stored. What is not known yet passes.
+    Raises InputError.
+    """
+    if wanted.source is UNKNOWN or wanted.checksum is UNKNOWN:
+        return
+    checksum = parse_checksum(wanted.checksum) if wanted.checksum else None
+    with fetched(ctx, resolve(site, wanted.source), path=wanted.path, checksum=checksum, keep=True) as file:
+        inspect(file.path, path=wanted.path, stated=None if wanted.format is UNKNOWN else wanted.format, name=file.name)
+
+
+def rehearse_file(ctx: Context, site: Site, source: Source | None, path: str) -> None:
+    """See that a file can be fetched, whatever it holds, as ``rehearse`` does."""
+    if source is not None and source is not UNKNOWN:
+        with fetched(ctx, resolve(site, source), path=path, unpack=False, keep=True):
             pass
 
 
@@ -159,8 +173,9 @@ def store(ctx: Context, site: Site, volumes: Volumes, ref: VolumeRef, wanted: Wa
         content = inspect(file.path, path=wanted.path, stated=wanted.format, name=file.name)
         becomes = content.format if content.kind == "iso" else wanted.stored_as or content.format
         put = upload(ctx, volumes, ref, file, content, mark, format=becomes)
-        plain = not file.is_temporary and not isinstance(wanted.source, Asset) and becomes == content.format
-        known = put.digest if plain else source_digest(ctx, site, wanted.source)
+        same = not file.is_temporary and becomes == content.format
+        here = isinstance(wanted.source, str) and isinstance(locate(resolve(site, wanted.source), "source"), File)
+        known = put.digest if same and here else source_digest(ctx, site, wanted.source)
         return Stored(put.volume, put.digest, known, content.kind, content.size)
 
 

@@ -124,9 +124,10 @@ class Disk(Resource[DiskInputs, DiskState]):
             change = content.source_change(ctx, self._site, old.source, new.source, state.source_digest)
             if change is not None:
                 changes.append(change)
-                if new.source is not None:  # see that it is there before the disk is removed for it
-                    content.verify(ctx, self._site, new.source, None, remote=True)
-        return Plan(tuple(self._site.weigh_node(ctx, state.node_identity, changes)), delete_first=True)
+        plan = Plan(tuple(self._site.weigh_node(ctx, state.node_identity, changes)), delete_first=True)
+        if plan.replaces and new.source is not None:
+            content.rehearse(ctx, self._site, content.Wanted(new.source, "source"))
+        return plan
 
     def create(self, ctx: Context, inputs: DiskInputs) -> Created[DiskState]:
         """Claim the name, make the volume, mark it done; undone on failure."""

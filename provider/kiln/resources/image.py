@@ -123,8 +123,8 @@ class Image(Resource[ImageInputs, ImageState]):
     def diff(self, ctx: Context, id: str, state: ImageState, old: ImageInputs, new: ImageInputs) -> Plan:
         """A source is the same when its content is, whatever its name; changed content replaces the image.
 
-        What is only stated about the content, and is so, changes nothing. Content that replaces other content is
-        verified first, because all that was made from the image goes before the new one is made.
+        What is only stated about the content, and is so, changes nothing. What an image is replaced by is fetched and
+        verified here, because the old one, and all that was made from it, goes before the new one is made.
         """
         if new.architecture not in (None, old.architecture) and new.node is not UNKNOWN:
             _check_architecture(new, self._site.node(ctx, new.node).facts(ctx).arch)
@@ -133,8 +133,10 @@ class Image(Resource[ImageInputs, ImageState]):
         change = content.source_change(ctx, self._site, old.source, new.source, before)
         changes += [change] if change is not None else []
         plan = Plan(tuple(self._site.weigh_node(ctx, state.node_identity, changes)), delete_first=True)
-        if plan.touches("source", "checksum"):
-            content.verify(ctx, self._site, new.source, new.checksum, remote=True)
+        if plan.replaces:
+            content.rehearse(ctx, self._site, content.Wanted(new.source, "source", new.checksum, new.format))
+            content.rehearse_file(ctx, self._site, new.kernel, "kernel")
+            content.rehearse_file(ctx, self._site, new.initrd, "initrd")
         return plan
 
     def create(self, ctx: Context, inputs: ImageInputs) -> Created[ImageState]:

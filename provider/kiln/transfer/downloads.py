@@ -1,9 +1,11 @@
-"""Downloads that are kept, since their checksum tells whether they are still what they were.
+"""Downloads that are kept while it can be told whether they are still what they were: by their checksum, or by the
+server's word (RFC 9110 section 13).
 
 ::
 
     <key>        the file as distributed, key = SHA-256 of URL and checksum
-    <key>.lock   locked while it is fetched or used; its time stamp is the last use
+    <key>.lock   locked while it is fetched or used; its time stamp is the last use. For a file without a checksum it
+                 holds the headers (JSON) by which the server is asked for a change
 """
 
 from __future__ import annotations
@@ -11,9 +13,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +24,9 @@ from pathlib import Path
 from kiln.framework.context import Context
 from kiln.framework.errors import InputError
 from kiln.transfer.cache import DigestCache
+from kiln.transfer.content import file_version
 from kiln.transfer.digest import Checksum
-from kiln.transfer.http import Patience, download
+from kiln.transfer.http import Patience, download, unchanged
 from kiln.transfer.sink import Hashed, SparseFile
 from kiln.transfer.source import Url
 from kiln.transfer.space import told_when_full
@@ -31,6 +35,16 @@ from kiln.transfer.temporary import temporary_file
 MAX_BYTES = 20 << 30
 MAX_AGE = 30 * 24 * 3600
 _POLL = 0.2
+_MOST_NOTED = 64 << 10
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    source: Url
+    checksum: Checksum | None
+    file: Path
+    path: str
+    patience: Patience | None
 
 
 @dataclass(frozen=True)
@@ -40,57 +54,58 @@ class Downloads:
     directory: Path
     digests: DigestCache
 
+    def has(self, source: Url) -> bool:
+        """Whether a download without a checksum is kept, be it still what the server has or not."""
+        return (self.directory / _key(source, None)).exists()
+
     @contextmanager
     def held(
-        self, ctx: Context, source: Url, checksum: Checksum, path: str, checksum_path: str, patience: Patience | None
+        self, ctx: Context, source: Url, checksum: Checksum | None, path: str, patience: Patience | None
     ) -> Iterator[Path]:
-        """The verified file, fetched when it is not there or not right, and kept while the block runs.
+        """The file, fetched when it is not there or not right, and kept while the block runs.
 
         Raises:
             InputError: what the URL gives does not have the checksum. And what ``http.download`` raises.
         """
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        key = hashlib.sha256(f"{source.url}\0{checksum}".encode()).hexdigest()
-        file, lock = self.directory / key, self.directory / f"{key}.lock"
-        doing = f"waiting for another download of {source.name}"
-        with _locked(ctx, lock, fcntl.LOCK_SH, doing):
-            if self._is_right(ctx, file, checksum, source.name):
-                yield file
+        wanted = _Wanted(source, checksum, self.directory / _key(source, checksum), path, patience)
+        lock, doing = wanted.file.with_suffix(".lock"), f"waiting for another download of {source.name}"
+        with _locked(ctx, lock, fcntl.LOCK_SH, doing) as fd:
+            if self._is_right(ctx, wanted, fd):
+                yield wanted.file
                 return
+            wrong = _version(wanted.file)
         with _locked(ctx, lock, fcntl.LOCK_EX, doing) as fd:
-            if not self._is_right(ctx, file, checksum, source.name):
-                file.unlink(missing_ok=True)
+            if _version(wanted.file) == wrong or not self._is_right(ctx, wanted, fd):
+                wanted.file.unlink(missing_ok=True)
                 self._prune()
-                self._fetch(ctx, source, checksum, file, path, checksum_path, patience)
+                _note(fd, self._fetch(ctx, wanted))
             fcntl.flock(fd, fcntl.LOCK_SH)  # others may use it too now
-            yield file
+            yield wanted.file
 
-    def _is_right(self, ctx: Context, file: Path, checksum: Checksum, name: str) -> bool:
-        doing = f"verifying {name}"
+    def _is_right(self, ctx: Context, wanted: _Wanted, lock: int) -> bool:
+        if wanted.checksum is None:
+            return wanted.file.exists() and unchanged(ctx, wanted.source, _noted(lock), wanted.patience)
+        doing = f"verifying {wanted.source.name}"
         try:
-            return self.digests.digest(file, checksum.algorithm, lambda: ctx.check(doing)) == str(checksum)
+            found = self.digests.digest(wanted.file, wanted.checksum.algorithm, lambda: ctx.check(doing))
         except FileNotFoundError:
             return False
+        return found == str(wanted.checksum)
 
-    def _fetch(
-        self,
-        ctx: Context,
-        source: Url,
-        checksum: Checksum,
-        file: Path,
-        path: str,
-        checksum_path: str,
-        patience: Patience | None,
-    ) -> None:
+    def _fetch(self, ctx: Context, wanted: _Wanted) -> Mapping[str, str]:
+        """Fetch and verify the file. Returns by what the server knows it, for one without a checksum."""
+        source, checksum = wanted.source, wanted.checksum
         with temporary_file(self.directory) as (fd, temporary):
-            sink = Hashed(SparseFile(fd), checksum.algorithm)
+            sink = Hashed(SparseFile(fd), checksum.algorithm if checksum else "sha256")
             with told_when_full(f"the directory {self.directory}", os.fstat(fd).st_size, self.directory):
-                download(ctx, source, sink, path, patience)
+                conditions = download(ctx, source, sink, wanted.path, wanted.patience)
                 sink.finish()
-            if not sink.matches(checksum):
-                raise mismatch(source.name, checksum, "", checksum_path)
+            if checksum is not None and not sink.matches(checksum):
+                raise mismatch(source.name, checksum)
             os.fsync(fd)
-            temporary.replace(file)
+            temporary.replace(wanted.file)
+        return conditions if checksum is None else {}
 
     def _prune(self) -> None:
         """Remove what was not used for long, and the least recently used beyond the bound; what is in use stays."""
@@ -104,11 +119,36 @@ class Downloads:
                     _remove_unused(lock, file)
 
 
-def mismatch(name: str, checksum: Checksum, found: str, path: str) -> InputError:
-    """The error for content that does not have its checksum."""
+def _key(source: Url, checksum: Checksum | None) -> str:
+    return hashlib.sha256(f"{source.url}\0{checksum or ''}".encode()).hexdigest()
+
+
+def _version(file: Path) -> str | None:
+    """Which version of a kept file it is, None where there is none."""
+    try:
+        return file_version(file.stat())
+    except FileNotFoundError:
+        return None
+
+
+def _note(lock: int, conditions: Mapping[str, str]) -> None:
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, json.dumps(dict(conditions)).encode(), 0)
+
+
+def _noted(lock: int) -> Mapping[str, str]:
+    """What was noted in a lock's file; nothing where that was cut off."""
+    try:
+        return dict(json.loads(os.pread(lock, _MOST_NOTED, 0)))
+    except ValueError:
+        return {}
+
+
+def mismatch(name: str, checksum: Checksum, found: str = "") -> InputError:
+    """The error, at ``checksum``, for content that does not have its checksum."""
     cause = f"it has {found}" if found else f"its {checksum.algorithm} is another one"
     return InputError(
-        path,
+        "checksum",
         f"'{name}' does not have the checksum {checksum}",
         cause=cause,
         action="fetch it again, or compare the checksum with the publisher's; nothing of it was used",

@@ -1,7 +1,8 @@
 """From a source as the user wrote it to a file on this machine that can be inspected and uploaded.
 
 Compressed content is expanded on the way into a sparse temporary file, whatever it came by; a download without a
-checksum is expanded while it arrives. Temporary files lie in the ``scratch`` folder of Kiln's cache directory.
+checksum is expanded while it arrives, unless it is to be kept. Temporary files lie in the
+``scratch`` folder of Kiln's cache directory.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ def fetched(
     *,
     checksum: Checksum | None = None,
     path: str = "source",
-    checksum_path: str = "checksum",
     unpack: bool = True,
+    keep: bool = False,
     cache: Path | None = None,
     patience: Patience | None = None,
 ) -> Iterator[Local]:
@@ -48,8 +49,10 @@ def fetched(
     Args:
         checksum: what the source's bytes, as distributed, must have. A download with a checksum is kept in the cache
             and verified again each time it is used.
-        path, checksum_path: the property paths that errors carry.
+        path: the property path that errors carry; those about the checksum carry ``checksum``.
         unpack: False gives the bytes as they are distributed, also when they are compressed (an initial RAM disk).
+        keep: True keeps a download without a checksum too, for who fetches it next: while the server says that it did
+            not change, it is taken from the cache.
         cache: Kiln's cache directory (default: the user's).
 
     Raises:
@@ -58,7 +61,7 @@ def fetched(
         Cancelled, DeadlineExceeded: it was time to stop.
     """
     where = locate(source, path)
-    request = _Request(ctx, checksum, path, checksum_path, unpack, cache or cache_directory(), patience)
+    request = _Request(ctx, checksum, path, unpack, keep, cache or cache_directory(), patience)
     with ExitStack() as stack:
         try:
             local = _enter(stack, where, request)
@@ -75,10 +78,15 @@ class _Request:
     ctx: Context
     checksum: Checksum | None
     path: str
-    checksum_path: str
     unpack: bool
+    keep: bool
     cache: Path
     patience: Patience | None
+
+    @property
+    def downloads(self) -> Downloads:
+        """The downloads that are kept."""
+        return Downloads(self.cache / "downloads", DigestCache(self.cache))
 
 
 def _enter(stack: ExitStack, where: Source, ask: _Request) -> Local:
@@ -86,9 +94,8 @@ def _enter(stack: ExitStack, where: Source, ask: _Request) -> Local:
         case File():
             _verify_file(where, ask)
             return stack.enter_context(_expanded(ask, where.path, where.name))
-        case Url() if ask.checksum is not None:
-            kept = Downloads(ask.cache / "downloads", DigestCache(ask.cache))
-            held = kept.held(ask.ctx, where, ask.checksum, ask.path, ask.checksum_path, ask.patience)
+        case Url() if ask.checksum is not None or ask.keep or ask.downloads.has(where):
+            held = ask.downloads.held(ask.ctx, where, ask.checksum, ask.path, ask.patience)
             return stack.enter_context(_expanded(ask, stack.enter_context(held), where.name))
         case Url():
             local, sink = stack.enter_context(_temporary(ask, where.name))
@@ -97,7 +104,7 @@ def _enter(stack: ExitStack, where: Source, ask: _Request) -> Local:
             return local
         case Text():
             local, sink = stack.enter_context(_temporary(ask, where.name))
-            _take_text(where, sink, ask.checksum, ask.checksum_path)
+            _take_text(where, sink, ask.checksum)
             return local
 
 
@@ -112,15 +119,15 @@ def _verify_file(file: File, ask: _Request) -> None:
     ask.ctx.log.status(doing)
     found = DigestCache(ask.cache).digest(file.path, ask.checksum.algorithm, lambda: ask.ctx.check(doing))
     if found != str(ask.checksum):
-        raise mismatch(file.name, ask.checksum, found, ask.checksum_path)
+        raise mismatch(file.name, ask.checksum, found)
 
 
-def _take_text(text: Text, sink: Sink, checksum: Checksum | None, checksum_path: str) -> None:
+def _take_text(text: Text, sink: Sink, checksum: Checksum | None) -> None:
     hashed = Hashed(sink, checksum.algorithm if checksum else "sha256")
     hashed.write(text.data)
     hashed.finish()
     if checksum is not None and not hashed.matches(checksum):
-        raise mismatch(text.name, checksum, "", checksum_path)
+        raise mismatch(text.name, checksum)
 
 
 @contextmanager

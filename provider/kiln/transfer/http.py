@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, InvalidStateError, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kiln.framework.context import Context
@@ -49,10 +49,14 @@ class Patience:
 
 @dataclass
 class _Transfer:
-    """How far a download is: bytes taken (and at the failure before), and their entity tag when it is strong."""
+    """How far a download is: bytes taken (and at the failure before), and their entity tag when it is strong.
+
+    ``conditions`` are the headers of a request that is answered by 304 while the content is what was taken.
+    """
 
     received: int = 0
     tag: str = ""
+    conditions: Mapping[str, str] = field(default_factory=dict)
     tries: int = 0
     seen: int = 0
 
@@ -64,8 +68,13 @@ class _Transfer:
             self.received, self.tag = 0, ""
 
 
-def download(ctx: Context, source: Url, sink: Sink, path: str = "source", patience: Patience | None = None) -> None:
+def download(
+    ctx: Context, source: Url, sink: Sink, path: str = "source", patience: Patience | None = None
+) -> Mapping[str, str]:
     """Give all bytes of ``source`` to ``sink``, as they come over the wire (no content coding is undone).
+
+    Returns:
+        What ``unchanged`` asks the server by, empty when the server told nothing that content is known by.
 
     Raises:
         InputError: at property ``path``: the URL, or what is behind it, cannot be used (404, a redirect to ``file:``).
@@ -82,7 +91,7 @@ def download(ctx: Context, source: Url, sink: Sink, path: str = "source", patien
         while True:
             try:
                 _attempt(ctx, session, source, sink, path, patience, transfer, progress)
-                return
+                return transfer.conditions
             except Transient as error:
                 ctx.check(doing)
                 if transfer.received > transfer.seen:
@@ -93,28 +102,23 @@ def download(ctx: Context, source: Url, sink: Sink, path: str = "source", patien
                 ctx.sleep(min(_MAX_PAUSE, error.pause or retry.get_backoff_time()), doing)
 
 
-class _Enough(Exception):
-    """The first bytes came."""
+def unchanged(ctx: Context, source: Url, conditions: Mapping[str, str], patience: Patience | None = None) -> bool:
+    """Whether the server says that ``source`` is what a download with these ``conditions`` gave. One attempt; whatever
+    goes wrong with it is told by the download that follows. Raises Cancelled, DeadlineExceeded.
+    """
+    import requests
 
-
-class _FirstBytes:
-    """A sink that wants no more than to see that there is something."""
-
-    def restart(self) -> None:
-        """Begin again."""
-
-    def write(self, data: bytes) -> None:
-        """Be content."""
-        raise _Enough
-
-    def finish(self) -> None:
-        """There was nothing in it; who wants the content says so."""
-
-
-def answers(ctx: Context, source: Url, path: str = "source", patience: Patience | None = None) -> None:
-    """See that the server sends the beginning of ``source``. Raises as ``download`` does."""
-    with contextlib.suppress(_Enough):
-        download(ctx, source, _FirstBytes(), path, patience)
+    if not conditions:
+        return False
+    patience, doing = patience or Patience(), f"asking for changes of {source.name}"
+    headers = {**_headers(_Transfer()), **conditions}
+    timeout = (ctx.remaining(patience.connect) or 0.001, ctx.remaining(patience.stall) or 0.001)
+    with requests.Session() as session, contextlib.suppress(Transient, InputError), responses.told(source, "source"):
+        session.max_redirects = MAX_REDIRECTS
+        get = lambda: session.get(source.url, headers=headers, timeout=timeout, stream=True)  # noqa: E731
+        with contextlib.closing(_patiently(ctx, get, doing)) as response:
+            return bool(response.status_code == requests.codes.not_modified)
+    return False
 
 
 def _attempt(
@@ -140,6 +144,7 @@ def _attempt(
         if begins.offset != transfer.received or begins.offset == 0:
             sink.restart()
         transfer.received, transfer.tag, progress.total = begins.offset, begins.tag, begins.total
+        transfer.conditions = begins.conditions
         progress.restart(begins.offset)
         with _stopped_by(ctx, response.raw):
             for data in response.raw.stream(CHUNK, decode_content=False):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from kiln.framework.errors import InputError
@@ -38,11 +39,15 @@ class Restart(Transient):
 
 @dataclass(frozen=True)
 class Beginning:
-    """Where a response's body begins in the file, the file's length if told, and its entity tag if strong."""
+    """Where a response's body begins in the file, the file's length if told, and its entity tag if strong.
+
+    ``conditions`` are the headers of a later request that is answered by 304 while the file is this one.
+    """
 
     offset: int
     total: int | None
     tag: str
+    conditions: Mapping[str, str] = field(default_factory=dict)
 
 
 def begin(response: requests.Response, source: Url, path: str, wanted: int, tag: str) -> Beginning:
@@ -64,7 +69,22 @@ def begin(response: requests.Response, source: Url, path: str, wanted: int, tag:
             path, f"{source.name} cannot be fetched", cause=f"the server said {_status(response)}", action=action
         )
     length = response.headers.get("Content-Length", "")
-    return Beginning(0, int(length) if length.isdigit() else None, _strong(response))
+    return Beginning(0, int(length) if length.isdigit() else None, _strong(response), conditions(response))
+
+
+def conditions(response: requests.Response) -> dict[str, str]:
+    """The headers of a request that the server answers by 304 while its content is this one (RFC 9110 section 13.1).
+
+    None where the response tells neither an entity tag nor a date that is old enough to tell versions apart (8.8.2.2).
+    """
+    tag, changed = response.headers.get("ETag", ""), response.headers.get("Last-Modified", "")
+    if tag:
+        return {"If-None-Match": tag}
+    try:
+        age = parsedate_to_datetime(response.headers.get("Date", "")) - parsedate_to_datetime(changed)
+        return {"If-Modified-Since": changed} if age.total_seconds() > 1 else {}
+    except (TypeError, ValueError):  # no date, or one in a form that RFC 9110 does not know
+        return {}
 
 
 def _resumed(response: requests.Response, wanted: int, tag: str) -> Beginning:
@@ -72,7 +92,7 @@ def _resumed(response: requests.Response, wanted: int, tag: str) -> Beginning:
     if match is None or int(match[1]) != wanted or _strong(response) != tag:
         # A part of something else: without a tag the next request asks for the whole.
         raise Restart("the server resumed with other content")
-    return Beginning(wanted, int(match[3]) if match[3].isdigit() else int(match[2]) + 1, tag)
+    return Beginning(wanted, int(match[3]) if match[3].isdigit() else int(match[2]) + 1, tag, conditions(response))
 
 
 def require_whole(received: int, total: int | None) -> None:

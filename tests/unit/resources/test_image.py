@@ -107,7 +107,7 @@ def test_each_change_has_the_impact_it_is_said_to_have(world: World, change: dic
 def test_to_state_what_is_so_about_an_image_changes_nothing(world: World) -> None:
     file = Path(world.raw())
     made = world.create("Image", "it", source=str(file))
-    checksum = f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
+    checksum = _sha256(file.read_bytes())
     stated: dict[str, Any] = {"checksum": checksum, "format": "raw", "architecture": "x86_64"}
     for key, value in stated.items():
         assert world.diff("Image", made, **{key: value}).empty
@@ -124,9 +124,46 @@ def test_what_is_not_so_is_refused_before_anything_is_replaced(world: World, wro
         world.diff("Image", made, **wrong)
 
 
+def test_another_checksum_of_the_same_url_is_another_image(world: World) -> None:
+    old = Path(world.raw()).read_bytes()
+    new = b"new!" * 128 + old[512:]
+    with serving([response(old), response(new)]) as server:
+        made = world.create("Image", "it", source=server.url, checksum=_sha256(old))
+        assert world.diff("Image", made, checksum=_sha256(old)).empty
+        assert world.diff("Image", made, checksum=_sha256(new)).replaces
+
+
+def test_content_that_cannot_be_used_is_found_before_an_image_is_replaced_by_it(world: World) -> None:
+    vmdk = b"KDMV" + bytes(4092)
+    made = world.create("Image", "it", source=world.raw())
+    for body in (vmdk, gzip.compress(vmdk), gzip.compress(bytes(1 << 20))[:-9]):
+        for checksum in (None, _sha256(body)):
+            with serving([response(body)]) as server, pytest.raises(InputError) as caught:
+                world.diff("Image", made, source=server.url, checksum=checksum)
+            assert caught.value.path == "source"
+
+
+def test_what_was_fetched_before_a_replacement_is_not_fetched_again(world: World) -> None:
+    content = Path(world.raw("new")).read_bytes()
+    made = world.create("Image", "it", source=world.raw())
+    with serving([response(content, ETag='"1"'), response(b"", "304 Not Modified")]) as server:
+        assert world.diff("Image", made, source=server.url).replaces
+        other = world.create("Image", "other", source=server.url)
+    assert plain(other)["size"] == "1MiB"
+    assert "if-none-match" not in server.requests[0]
+    assert [request["if-none-match"] for request in server.requests[1:]] == ['"1"']
+
+
+def test_the_kernel_that_an_image_is_replaced_by_is_seen_before(world: World, tmp_path: Path) -> None:
+    made = world.create("Image", "it", source=world.raw())
+    with serving([response(b"", "404 Not Found")]) as server, pytest.raises(InputError, match="404") as caught:
+        world.diff("Image", made, kernel=f"{server.url}/vmlinuz")
+    assert caught.value.path == "kernel"
+
+
 def test_what_a_url_names_is_verified_before_an_image_is_replaced_by_it(world: World) -> None:
     content = Path(world.raw("new")).read_bytes()
-    right = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    right = _sha256(content)
     made = world.create("Image", "it", source=world.raw())
     with serving([response(content)]) as server:
         url = f"{server.url}/it"
@@ -193,3 +230,7 @@ def test_an_image_that_is_still_being_made_is_not_used(world: World) -> None:
     world.node.volumes.write_mark(world.context(), VolumeRef(POOL, "it"), new_mark(world.context(), "image"))
     with pytest.raises(InputError, match="still being made"):
         world.create("Disk", "over", image=image.id)
+
+
+def _sha256(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
