@@ -53,6 +53,14 @@ class Stored:
     size: int
 
 
+@dataclass(frozen=True)
+class StoredFile:
+    """A file that lies complete on a node, and what a later change of its source is noticed by."""
+
+    volume: Volume
+    source_digest: str | None
+
+
 def resolve(site: Site, source: Source) -> Source:
     """A relative path that the program's directory does not have is looked up in the image store."""
     if not isinstance(source, str) or site.image_store is None or "://" in source:
@@ -153,17 +161,17 @@ def source_digest(ctx: Context, site: Site, source: Source, like: str | None = N
 
 
 def source_change(
-    ctx: Context, site: Site, old: Source | None, new: Source | None, before: str | None
+    ctx: Context, site: Site, old: Source | None, new: Source | None, before: str | None, path: str = "source"
 ) -> Change | None:
-    """The change of a source, None when its content is what it was, whatever its name is now."""
+    """The change of the source at ``path``, None when its content is what it was, whatever its name is now."""
     now = source_digest(ctx, site, new, before) if new is not None else None
     if now is None or not before:
         if old == new and new is not UNKNOWN:
             return None
-        return Change(("source",), kind_of(old, new), Impact.REPLACE, "source", old, new)
+        return Change((path,), kind_of(old, new), Impact.REPLACE, path, old, new)
     if now == before:
         return None
-    return Change(("source",), "update", Impact.REPLACE, "source", before, now, reason="the content changed")
+    return Change((path,), "update", Impact.REPLACE, path, before, now, reason="the content changed")
 
 
 def store(ctx: Context, site: Site, volumes: Volumes, ref: VolumeRef, wanted: Wanted, mark: Mark) -> Stored:
@@ -179,8 +187,9 @@ def store(ctx: Context, site: Site, volumes: Volumes, ref: VolumeRef, wanted: Wa
         return Stored(put.volume, put.digest, known, content.kind, content.size)
 
 
-def store_file(ctx: Context, site: Site, volumes: Volumes, ref: VolumeRef, wanted: Wanted, mark: Mark) -> Volume:
+def store_file(ctx: Context, site: Site, volumes: Volumes, ref: VolumeRef, wanted: Wanted, mark: Mark) -> StoredFile:
     """Store a file as it is, whatever it holds (a kernel, an initial RAM disk)."""
     with fetched(ctx, resolve(site, wanted.source), path=wanted.path, unpack=False) as file:
         size = file.path.stat().st_size
-        return upload(ctx, volumes, ref, file, Content("raw", size, size, size), mark).volume
+        put = upload(ctx, volumes, ref, file, Content("raw", size, size, size), mark)
+    return StoredFile(put.volume, source_digest(ctx, site, wanted.source, put.digest))

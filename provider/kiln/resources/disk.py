@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -21,6 +21,7 @@ from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef
 from kiln.resources import cloning, content
 from kiln.resources.names import Name, split_import_id, volume_ref
+from kiln.resources.origin import known_source, origin
 from kiln.resources.ownership import claim_volume, finished, new_mark, refuse_overlaid, release_volume
 from kiln.resources.site import Site
 
@@ -142,8 +143,8 @@ class Disk(Resource[DiskInputs, DiskState]):
             fill(ctx)
 
         def done(ctx: Context) -> None:
-            whole = replace(mark, info={"kind": made.kind} | ({"clone": made.method} if made.method else {}))
-            volumes.write_mark(ctx, ref, finished(whole))
+            info = origin(inputs.source, made.source_digest, kind=made.kind, clone=made.method, image=inputs.image)
+            volumes.write_mark(ctx, ref, finished(replace(mark, info=info)))
 
         run(
             ctx,
@@ -220,19 +221,34 @@ class Disk(Resource[DiskInputs, DiskState]):
             volume = node.volumes.get(ctx, ref)
         except NotFound:
             return None
+        if inputs is None or state is None:
+            return self._imported(ctx, node, volume, natural, uri)
         size = Size.of(volume.virtual_size)
-        known = inputs or DiskInputs(
-            name=ref.name, node=uri, pool=ref.pool, size=size, format="raw" if volume.format == "raw" else "qcow2"
-        )
         drift: dict[str, object] = {"node": uri}
-        if known.size is not None and known.size.bytes != volume.virtual_size:
+        if inputs.size is not None and inputs.size.bytes != volume.virtual_size:
             drift["size"] = size
-        known = known.model_copy(update=drift)
-        if state is not None:
-            kept = {"path": volume.path, "virtual_size": size, "backing": volume.backing}
-            return Found(natural, known, state.model_copy(update={**dict(known), **kept}))
+        known = inputs.model_copy(update=drift)
+        kept = {"path": volume.path, "virtual_size": size, "backing": volume.backing}
+        return Found(natural, known, state.model_copy(update={**dict(known), **kept}))
+
+    def _imported(self, ctx: Context, node: Node, volume: Volume, id: str, uri: str) -> Found[DiskInputs, DiskState]:
+        """A disk that no state knows, as the volume and its mark tell it."""
+        mark = node.volumes.read_mark(ctx, volume.ref)
+        info: Mapping[str, str] = mark.info if mark is not None else {}
+        image = info.get("image")
+        from_source = image is None and ("source" in info or "sourceDigest" in info)
+        known = DiskInputs(
+            name=volume.ref.name,
+            node=uri,
+            pool=volume.ref.pool,
+            image=image,
+            source=known_source(info, volume.path) if from_source else None,
+            size=Size.of(volume.virtual_size),
+            format="raw" if volume.format == "raw" else "qcow2",
+        )
         kind: Literal["disk", "iso"] = "iso" if cloning.holds_iso(ctx, node.volumes, volume) else "disk"
-        return Found(natural, known, _state(known, _Made(volume, kind), node.identity(ctx)))
+        made = _Made(volume, kind, source_digest=info.get("sourceDigest"), method=info.get("clone"))
+        return Found(id, known, _state(known, made, node.identity(ctx)))
 
     def update(self, ctx: Context, id: str, state: DiskState, old: DiskInputs, new: DiskInputs) -> DiskState:
         """Grow the disk, through the guest that uses it when one runs."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 from kiln.framework.context import Context
 from kiln.framework.errors import InputError, NotFound
-from kiln.framework.model import Impact, Model, out, prop
+from kiln.framework.model import Impact, Model, out, parse, prop
 from kiln.framework.plan import Change, Plan, compare
 from kiln.framework.resource import Created, Found, Resource
 from kiln.framework.steps import Step, run
@@ -18,6 +19,7 @@ from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef, Volumes
 from kiln.resources import cloning, content
 from kiln.resources.names import Name, Text, split_import_id, volume_ref
+from kiln.resources.origin import known_source, origin
 from kiln.resources.ownership import claim_volume, finished, new_mark, refuse_overlaid, release_volume
 from kiln.resources.site import Site
 
@@ -61,7 +63,9 @@ class ImageState(ImageInputs):
     kind: Literal["disk", "iso"] = out("Whether it is a disk or the image of a CD.", changes_with=("source",))
     path: str = out("Path of the volume on the node.")
     kernel_path: str | None = out("Path of the kernel on the node.")
+    kernel_digest: str | None = out("What a changed kernel is noticed by; absent for kernels on other machines.")
     initrd_path: str | None = out("Path of the initial RAM disk on the node.")
+    initrd_digest: str | None = out("What a changed initial RAM disk is noticed by, as `kernelDigest`.")
 
 
 @dataclass
@@ -73,8 +77,7 @@ class _Stored:
     kind: Literal["disk", "iso"] = "disk"
     size: int = 0
     volume: Volume | None = None
-    kernel: Volume | None = None
-    initrd: Volume | None = None
+    files: dict[str, content.StoredFile] = field(default_factory=dict)
 
 
 class Image(Resource[ImageInputs, ImageState]):
@@ -107,17 +110,17 @@ class Image(Resource[ImageInputs, ImageState]):
     def check(self, ctx: Context, new: ImageInputs, old: ImageInputs | None) -> ImageInputs:
         """Resolve node and pool; look at local content as far as that is cheap."""
         uri = self._site.uri_for(new.node, old.node if old else None)
-        for field, needs in (("initrd", new.initrd), ("cmdline", new.cmdline)):
+        for path, needs in (("initrd", new.initrd), ("cmdline", new.cmdline)):
             if needs is not None and new.kernel is None:
-                raise InputError(field, f"'{field}' needs a 'kernel'", action="set kernel, or drop it")
+                raise InputError(path, f"'{path}' needs a 'kernel'", action="set kernel, or drop it")
         if new.checksum is not None and new.checksum is not UNKNOWN:
             content.check_checksum(new.checksum, "checksum")
         content.look(self._site, new.source, "source", new.format)
         if new.checksum is not None:
             content.verify(ctx, self._site, new.source, new.checksum)
-        for field, source in (("kernel", new.kernel), ("initrd", new.initrd)):
+        for path, source in (("kernel", new.kernel), ("initrd", new.initrd)):
             if source is not None:
-                content.look_at_file(self._site, source, field)
+                content.look_at_file(self._site, source, path)
         return new.model_copy(update={"node": uri, "pool": new.pool or self._site.pool_for(uri)})
 
     def diff(self, ctx: Context, id: str, state: ImageState, old: ImageInputs, new: ImageInputs) -> Plan:
@@ -128,10 +131,16 @@ class Image(Resource[ImageInputs, ImageState]):
         """
         if new.architecture not in (None, old.architecture) and new.node is not UNKNOWN:
             _check_architecture(new, self._site.node(ctx, new.node).facts(ctx).arch)
-        changes = [change for change in compare(old, new) if change.field != "source" and not _is_so(change, state)]
-        before = state.source_digest or state.digest
-        change = content.source_change(ctx, self._site, old.source, new.source, before)
-        changes += [change] if change is not None else []
+        by_content = {
+            "source": state.source_digest or state.digest,
+            "kernel": state.kernel_digest,
+            "initrd": state.initrd_digest,
+        }
+        changes = [change for change in compare(old, new) if change.field not in by_content]
+        changes = [change for change in changes if not _is_so(change, state)]
+        for path, before in by_content.items():
+            change = content.source_change(ctx, self._site, getattr(old, path), getattr(new, path), before, path)
+            changes += [change] if change is not None else []
         plan = Plan(tuple(self._site.weigh_node(ctx, state.node_identity, changes)), delete_first=True)
         if plan.replaces:
             content.rehearse(ctx, self._site, content.Wanted(new.source, "source", new.checksum, new.format))
@@ -171,17 +180,16 @@ class Image(Resource[ImageInputs, ImageState]):
             def do(ctx: Context) -> None:
                 claim_volume(ctx, volumes, file, replace(mark(ctx), role=kind))
                 wanted = content.Wanted(source, kind)
-                volume = content.store_file(ctx, self._site, volumes, file, wanted, mark(ctx))
-                setattr(stored, kind, volume)
+                stored.files[kind] = content.store_file(ctx, self._site, volumes, file, wanted, mark(ctx))
 
             return Step(f"store {kind}", do, lambda ctx: release_volume(ctx, volumes, file, mark(ctx)))
 
         def done(ctx: Context) -> None:
-            for kind in ("kernel", "initrd"):
-                if getattr(stored, kind) is not None:
-                    volumes.write_mark(ctx, companion(ref, kind), finished(replace(mark(ctx), role=kind)))
-            whole = replace(mark(ctx), info={**mark(ctx).info, "kind": stored.kind})
-            volumes.write_mark(ctx, ref, finished(whole, stored.digest))
+            for kind, file in stored.files.items():
+                info = origin(getattr(inputs, kind), file.source_digest)
+                volumes.write_mark(ctx, companion(ref, kind), finished(replace(mark(ctx), role=kind, info=info)))
+            info = {**mark(ctx).info, "kind": stored.kind, **_told(inputs, stored.source_digest)}
+            volumes.write_mark(ctx, ref, finished(replace(mark(ctx), info=info), stored.digest))
 
         steps = [Step("store content", store, lambda ctx: release_volume(ctx, volumes, ref, mark(ctx)))]
         if inputs.kernel is not None:
@@ -200,20 +208,36 @@ class Image(Resource[ImageInputs, ImageState]):
             volume = node.volumes.get(ctx, ref)
         except NotFound:
             return None
-        mark = node.volumes.read_mark(ctx, ref)
-        known = inputs or ImageInputs(name=ref.name, node=uri, pool=ref.pool, source=volume.path)
-        known = known.model_copy(update={"node": uri})
-        if state is not None:
+        if inputs is not None and state is not None:
+            known = inputs.model_copy(update={"node": uri})
             return Found(natural, known, state.model_copy(update={**dict(known), "path": volume.path}))
-        kind: Literal["disk", "iso"] = "iso" if cloning.holds_iso(ctx, node.volumes, volume) else "disk"
-        seen = _Stored(mark.digest if mark else "", kind=kind, size=volume.allocation, volume=volume)
-        for part in ("kernel", "initrd"):
-            if mark is not None and part in mark.info:
-                setattr(seen, part, node.volumes.get(ctx, VolumeRef(ref.pool, mark.info[part])))
-        return Found(natural, known, _state(known, seen, node.identity(ctx)))
+        return self._imported(ctx, node, volume, natural, uri)
+
+    def _imported(self, ctx: Context, node: Node, volume: Volume, id: str, uri: str) -> Found[ImageInputs, ImageState]:
+        """An image that no state knows, as its mark tells it."""
+        mark, ref = node.volumes.read_mark(ctx, volume.ref), volume.ref
+        info: Mapping[str, str] = mark.info if mark is not None else {}
+        stored = _Stored(mark.digest if mark else "", info.get("sourceDigest"), size=volume.allocation, volume=volume)
+        stored.kind = "iso" if cloning.holds_iso(ctx, node.volumes, volume) else "disk"
+        sources = {"source": known_source(info, volume.path)}
+        for kind in ("kernel", "initrd"):
+            if kind in info:
+                file = VolumeRef(ref.pool, info[kind])
+                beside = node.volumes.read_mark(ctx, file)
+                told = beside.info if beside is not None else {}
+                stored.files[kind] = content.StoredFile(node.volumes.get(ctx, file), told.get("sourceDigest"))
+                sources[kind] = known_source(told, stored.files[kind].volume.path)
+        said = {key: info[key] for key in (*_TOLD, "cmdline") if key in info}
+        known = parse(ImageInputs, {"name": ref.name, "node": uri, "pool": ref.pool, **sources, **said})
+        return Found(id, known, _state(known, stored, node.identity(ctx)))
 
     def update(self, ctx: Context, id: str, state: ImageState, old: ImageInputs, new: ImageInputs) -> ImageState:
         """Only what is said about an image can change; its content cannot."""
+        volumes, ref = self._site.node_to_change(ctx, new.node).volumes, volume_ref(id, "id")
+        mark = volumes.read_mark(ctx, ref)
+        if mark is not None:
+            info = {key: value for key, value in mark.info.items() if key not in _TOLD}
+            volumes.write_mark(ctx, ref, replace(mark, info=info | _told(new, state.source_digest)))
         return state.model_copy(update=dict(new))
 
     def delete(self, ctx: Context, id: str, state: ImageState) -> None:
@@ -244,6 +268,14 @@ def boot_info(inputs: ImageInputs) -> dict[str, str]:
         if source is not None:
             info[kind] = companion(VolumeRef(inputs.pool, inputs.name), kind).name
     return info | ({"cmdline": inputs.cmdline} if inputs.cmdline is not None else {})
+
+
+_TOLD = ("checksum", "format", "architecture", "version", "description")
+
+
+def _told(inputs: ImageInputs, source_digest: str | None) -> dict[str, str]:
+    """What an image's mark keeps of what was stated, for an import."""
+    return origin(inputs.source, source_digest, **{field: getattr(inputs, field) for field in _TOLD})
 
 
 def _check_architecture(inputs: ImageInputs, arch: str) -> None:
@@ -280,6 +312,6 @@ def _state(inputs: ImageInputs, stored: _Stored, identity: str) -> ImageState:
         size=Size.of(stored.size),
         kind=stored.kind,
         path=stored.volume.path,
-        kernel_path=stored.kernel.path if stored.kernel else None,
-        initrd_path=stored.initrd.path if stored.initrd else None,
+        **{f"{kind}_path": file.volume.path for kind, file in stored.files.items()},
+        **{f"{kind}_digest": file.source_digest for kind, file in stored.files.items()},
     )

@@ -342,7 +342,9 @@ class Image(pulumi.CustomResource):
             __props__.__dict__["source"] = source
             __props__.__dict__["version"] = version
             __props__.__dict__["digest"] = None
+            __props__.__dict__["initrd_digest"] = None
             __props__.__dict__["initrd_path"] = None
+            __props__.__dict__["kernel_digest"] = None
             __props__.__dict__["kernel_path"] = None
             __props__.__dict__["kind"] = None
             __props__.__dict__["node_identity"] = None
@@ -379,8 +381,10 @@ class Image(pulumi.CustomResource):
         __props__.__dict__["digest"] = None
         __props__.__dict__["format"] = None
         __props__.__dict__["initrd"] = None
+        __props__.__dict__["initrd_digest"] = None
         __props__.__dict__["initrd_path"] = None
         __props__.__dict__["kernel"] = None
+        __props__.__dict__["kernel_digest"] = None
         __props__.__dict__["kernel_path"] = None
         __props__.__dict__["kind"] = None
         __props__.__dict__["name"] = None
@@ -452,6 +456,14 @@ class Image(pulumi.CustomResource):
         return pulumi.get(self, "initrd")
 
     @_builtins.property
+    @pulumi.getter(name="initrdDigest")
+    def initrd_digest(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        What a changed initial RAM disk is noticed by, as `kernelDigest`.
+        """
+        return pulumi.get(self, "initrd_digest")
+
+    @_builtins.property
     @pulumi.getter(name="initrdPath")
     def initrd_path(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
@@ -466,6 +478,14 @@ class Image(pulumi.CustomResource):
         A kernel that servers made from the image boot directly. Stored beside it.
         """
         return pulumi.get(self, "kernel")
+
+    @_builtins.property
+    @pulumi.getter(name="kernelDigest")
+    def kernel_digest(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        What a changed kernel is noticed by; absent for kernels on other machines.
+        """
+        return pulumi.get(self, "kernel_digest")
 
     @_builtins.property
     @pulumi.getter(name="kernelPath")

@@ -145,6 +145,21 @@ def test_a_disk_that_grew_is_told_as_drift_and_a_gone_one_as_gone(world: World) 
     assert world.read("Disk", made) is None
 
 
+@pytest.mark.parametrize("kind", ["linked", "full", "source", "iso", "blank"])
+def test_an_imported_disk_is_what_the_program_that_made_it_says(world: World, kind: str) -> None:
+    image = world.create("Image", "it", source=world.raw()).id
+    programs: dict[str, dict[str, Any]] = {
+        "linked": {"image": image},
+        "full": {"image": image, "clone": "full", "size": "2MiB"},
+        "source": {"source": world.raw("data")},
+        "iso": {"source": world.iso()},
+        "blank": {"size": "1MiB"},
+    }
+    program = programs[kind]
+    world.create("Disk", "mine", **program)
+    assert world.diff("Disk", world.imported("Disk", f"{POOL}/mine"), **program).empty
+
+
 def test_an_import_tells_what_a_program_would_have_to_say(world: World) -> None:
     world.create("Disk", "it", size="1MiB", format="raw")
     found = world.resources["Disk"].read(world.context(), f"{POOL}/it@{URI}", None, None)

@@ -223,6 +223,50 @@ def test_an_import_of_an_image_has_its_kernel(world: World) -> None:
     assert found.state.digest.startswith("extents-sha256:")
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+def test_an_imported_image_is_what_the_program_that_made_it_says(world: World, packed: bool, tmp_path: Path) -> None:
+    file = Path(world.raw())
+    if packed:
+        (tmp_path / "it.gz").write_bytes(gzip.compress(file.read_bytes()))
+        file = tmp_path / "it.gz"
+    program: dict[str, Any] = {
+        "source": str(file),
+        "checksum": _sha256(file.read_bytes()),
+        "kernel": world.raw("k"),
+        "initrd": world.raw("i"),
+        "cmdline": "quiet",
+        "version": "12",
+        "architecture": "x86_64",
+    }
+    world.update("Image", world.create("Image", "it", **program), description="base")
+    found = world.imported("Image", f"{POOL}/it@{URI}")
+    assert world.diff("Image", found, **program, description="base").empty
+
+
+def test_an_imported_image_of_a_url_is_what_the_program_that_made_it_says(world: World) -> None:
+    body = Path(world.raw()).read_bytes()
+    with serving([response(body)]) as server:
+        program: dict[str, Any] = {"source": f"{server.url}/it.raw", "kernel": f"{server.url}/vmlinuz"}
+        world.create("Image", "it", **program)
+        assert world.diff("Image", world.imported("Image", f"{POOL}/it"), **program).empty
+
+
+def test_credentials_in_a_url_are_not_kept_on_the_node(world: World) -> None:
+    with serving([response(Path(world.raw()).read_bytes())]) as server:
+        world.create("Image", "it", source=server.url.replace("//", "//me:sesame@") + "/it?token=tomtom")
+    mark = world.node.volumes.read_mark(world.context(), VolumeRef(POOL, "it"))
+    assert mark is not None
+    assert mark.info["source"] == f"{server.url}/it"
+
+
+def test_a_kernel_whose_content_changed_is_another_image(world: World) -> None:
+    kernel = Path(world.raw("k"))
+    made = world.create("Image", "it", source=world.raw(), kernel=str(kernel))
+    kernel.write_bytes(b"another kernel")
+    (change,) = world.diff("Image", made).changes
+    assert (change.path, change.impact) == (("kernel",), Impact.REPLACE)
+
+
 def test_an_image_that_is_still_being_made_is_not_used(world: World) -> None:
     image = world.create("Image", "it", source=world.raw())
     from kiln.resources.ownership import new_mark

@@ -82,6 +82,12 @@ class World:
     def read(self, kind: str, made: Outcome) -> Outcome | None:
         return operations.read(self.context(), self.resources[kind], made.id, self.inputs(kind, made), made.state)
 
+    def imported(self, kind: str, id: str) -> Outcome:
+        """What `pulumi import` finds."""
+        found = operations.read(self.context(), self.resources[kind], id, None, None)
+        assert found is not None
+        return found
+
     def diff(self, kind: str, made: Outcome, **inputs: Any) -> Any:
         old = self.inputs(kind, made)
         new = self.check(kind, made.id, {**old, **inputs}, old)
