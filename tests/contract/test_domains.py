@@ -174,6 +174,35 @@ def test_changes_reach_a_running_guest(node: Node, ctx: Context, name: str) -> N
     assert (found.mark, found.description, found.state) == (Mark("op-1", "done"), "live", "stopped")
 
 
+def test_what_a_guest_has_while_it_runs_is_told_beside_its_definition(node: Node, ctx: Context, name: str) -> None:
+    wanted = spec(name, nics=(NicSpec("52:54:00:00:00:05", network="default"),))
+    assert node.domains.define(ctx, wanted).live is None
+    node.domains.start(ctx, wanted.uuid)
+    node.domains.define(ctx, replace(wanted, memory=wanted.memory * 2, vcpus=2, nics=()))
+    for found in (node.domains.get(ctx, wanted.uuid), node.domains.get(ctx, wanted.uuid, recent=True)):
+        assert (found.memory, found.vcpus, list(found.nics)) == (wanted.memory * 2, 2, [])
+        assert found.live is not None
+        assert (found.live.memory, found.live.vcpus) == (wanted.memory, wanted.vcpus)
+        assert [(nic.mac, nic.network) for nic in found.live.nics] == [("52:54:00:00:00:05", "default")]
+    node.domains.destroy(ctx, wanted.uuid)
+    assert node.domains.get(ctx, wanted.uuid).live is None
+
+
+def test_a_guest_undefined_while_it_runs_is_transient_until_it_is_defined(node: Node, ctx: Context, name: str) -> None:
+    wanted = spec(name)
+    assert not node.domains.define(ctx, wanted).transient
+    node.domains.start(ctx, wanted.uuid)
+    node.domains.undefine(ctx, wanted.uuid)
+    for found in (node.domains.get(ctx, wanted.uuid), node.domains.get(ctx, wanted.uuid, recent=True)):
+        assert (found.transient, found.state, found.mark) == (True, "running", MARK)
+    with pytest.raises(KilnError):
+        node.domains.set_autostart(ctx, wanted.uuid, True)
+    assert not node.domains.define(ctx, wanted).transient
+    node.domains.set_autostart(ctx, wanted.uuid, True)
+    node.domains.destroy(ctx, wanted.uuid)
+    assert node.domains.get(ctx, wanted.uuid).autostart
+
+
 def test_a_guest_that_does_not_hear_is_forced_off(node: Node, ctx: Context, pool: str, name: str) -> None:
     wanted = spec(name, disks=(bootable(node, ctx, VolumeRef(pool, "disk")),))
     node.domains.define(ctx, wanted)

@@ -13,9 +13,10 @@ from tests.e2e.conftest import TestPool
 from tests.e2e.guests import tiny_image, tiny_server
 from tests.e2e.inventory import Inventory
 from tests.e2e.stacks import Program, Stack
+from tests.e2e.waiting import until
 from tools.guests import GuestImage
 
-CONFIG = libvirt.VIR_DOMAIN_AFFECT_CONFIG
+CONFIG, LIVE = libvirt.VIR_DOMAIN_AFFECT_CONFIG, libvirt.VIR_DOMAIN_AFFECT_LIVE
 
 
 def drifting(prefix: str, guest: GuestImage) -> Program:
@@ -85,6 +86,41 @@ def test_a_refresh_sees_all_that_changed_and_the_next_up_mends_it(
 
     assert refreshed.preview(program).changed == {}
     assert refreshed.refresh().changed == {}
+
+
+def test_what_was_done_to_running_guests_is_seen_and_mended(
+    stack: Stack, prefix: str, tiny_guest: GuestImage, inventory: Inventory
+) -> None:
+    robbed, undefined, plain = f"{prefix}-robbed", f"{prefix}-undefined", drifting(prefix, tiny_guest)
+
+    def program() -> None:
+        plain()
+        data = kiln.Disk(f"{prefix}-more", size="8MiB")
+        image = tiny_image(f"{prefix}-image-2", tiny_guest)
+        tiny_server(robbed, image.id, disks=[data.id], wait_for="firstBoot")
+        tiny_server(undefined, image.id, networks=[], autostart=True)
+
+    stack.up(program)
+    for _ in range(3):
+        assert stack.refresh().changed == {}
+    vdb = inventory.xml(robbed, live=True).find("devices/disk/target[@dev='vdb']/..")
+    inventory.domain(robbed).detachDeviceFlags(ElementTree.tostring(vdb).decode(), LIVE)
+    until(lambda: "vdb" not in inventory.disks(robbed, live=True))
+    inventory.domain(undefined).undefine()
+    ran = inventory.domain(undefined).ID()
+
+    assert stack.refresh().changed == {"update": 2}
+    seen = stack.resources()
+    assert not seen[robbed]["outputs"].get("disks")
+    assert seen[undefined]["outputs"]["transient"] is True
+    preview = stack.preview(program)
+    assert f"{undefined}: transient True → none, live: the guest was undefined while it ran" in preview.text
+    assert stack.up(program).changed == {"update": 2}
+    assert "vdb" in inventory.disks(robbed, live=True)
+    assert (inventory.domain(undefined).ID(), inventory.domain(undefined).isPersistent()) == (ran, 1)
+    assert inventory.domain(undefined).autostart()
+    assert stack.preview(program).changed == {}
+    assert stack.up(plain).changed == {"delete": 4}
 
 
 def test_what_a_guest_would_get_at_its_next_start_is_seen_and_mended(

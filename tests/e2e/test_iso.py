@@ -10,9 +10,9 @@ from typing import Any
 import pulumi_kiln as kiln
 import pytest
 
-from tests.e2e.console_log import wait_for_line
 from tests.e2e.inventory import Inventory
 from tests.e2e.stacks import Stack
+from tests.e2e.waiting import wait_for_line
 from tools.guests import GuestImage
 
 

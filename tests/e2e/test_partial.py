@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +16,7 @@ from tests.e2e.guests import one_server, tiny_image, tiny_server
 from tests.e2e.inventory import Inventory
 from tests.e2e.processes import plugins
 from tests.e2e.stacks import Program, Stack
+from tests.e2e.waiting import until
 from tests.e2e.webserver import serving
 from tools.guests import GuestImage
 
@@ -73,7 +73,7 @@ def test_a_plugin_killed_in_a_create_leaves_nothing_that_the_next_up_does_not_cl
 
     run = threading.Thread(target=stack.up_fails, args=(waiting,))
     run.start()
-    _until(lambda: name in inventory.domains() and inventory.running(name))
+    until(lambda: name in inventory.domains() and inventory.running(name))
     first = inventory.uuid(name)
     (plugin,) = plugins()
     os.kill(plugin, signal.SIGKILL)
@@ -107,7 +107,7 @@ def test_a_plugin_killed_while_content_comes_leaves_no_image_and_no_bytes(
     with serving(content, "stuck") as url:
         run = threading.Thread(target=stack.up_fails, args=(from_url(url),))
         run.start()
-        _until(lambda: f".{name}.kiln" in pool.files())
+        until(lambda: f".{name}.kiln" in pool.files())
         (plugin,) = plugins()
         os.kill(plugin, signal.SIGKILL)
         run.join()
@@ -129,10 +129,3 @@ def test_two_runs_that_want_one_name_have_one_winner(
     assert "choose another name" in text
     assert inventory.uuid(f"{prefix}-r-web") == uuid
     assert first.refresh().changed == {}
-
-
-def _until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

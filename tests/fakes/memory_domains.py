@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from kiln.framework.context import Context
 from kiln.framework.errors import Conflict, KilnError, NotFound, Refused
-from kiln.ports.domains import Address, Domain, DomainDisk, DomainNic, DomainSpec, PowerState
+from kiln.ports.domains import Address, Domain, DomainDisk, DomainNic, DomainSpec, Live, PowerState
 from kiln.ports.marks import Mark
 from kiln.ports.nodes import Network
 
@@ -37,15 +37,21 @@ class MemoryConsole:
 
 @dataclass
 class MemoryGuest:
-    """A guest: its definition, what it says on its console (all at once when it starts), and how it behaves."""
+    """A guest: its definition, what it has while it runs, what it says on its console (all at once when it starts), and
+    how it behaves."""
 
     domain: Domain
+    live: Live | None = None
     console: bytes = b""
     says: bytes = b""
     deaf: bool = False
     transient: bool = False
     addresses: Sequence[Address] = ()
     agent: Callable[[str], str | None] = field(default=lambda _command: None)
+
+    def told(self) -> Domain:
+        """The guest as the node tells it."""
+        return replace(self.domain, live=self.live, transient=self.transient)
 
 
 class MemoryDomains:
@@ -72,10 +78,11 @@ class MemoryDomains:
                 self.newborn(self.guests[spec.uuid])
             else:
                 before.domain = _told(spec, before.domain.state, autostart=before.domain.autostart)
-            return self.guests[spec.uuid].domain
+                before.transient = False
+            return self.guests[spec.uuid].told()
 
     def get(self, ctx: Context, uuid: str, *, recent: bool = False) -> Domain:
-        return self._guest(ctx, uuid).domain
+        return self._guest(ctx, uuid).told()
 
     def by_name(self, ctx: Context, name: str) -> Domain:
         for domain in self.list(ctx):
@@ -85,7 +92,7 @@ class MemoryDomains:
 
     def list(self, ctx: Context) -> Sequence[Domain]:
         ctx.check("list the guests")
-        return [guest.domain for guest in dict(self.guests).values()]
+        return [guest.told() for guest in dict(self.guests).values()]
 
     def start(self, ctx: Context, uuid: str, *, with_console: bool = False) -> MemoryConsole | None:
         with self._lock:
@@ -93,6 +100,8 @@ class MemoryDomains:
             if guest.domain.state not in {"running", "paused"}:
                 self._check_devices(guest.domain)
                 guest.console += guest.says
+                domain = guest.domain
+                guest.live = Live(domain.memory, domain.vcpus, domain.disks, domain.nics)
             self._change(uuid, state="running")
             return MemoryConsole(guest) if with_console else None
 
@@ -112,6 +121,7 @@ class MemoryDomains:
                 return
             if guest.domain.state in {"running", "paused"}:
                 self._change(uuid, state="stopped")
+                guest.live = None
             if guest.transient:
                 del self.guests[uuid]
 
@@ -131,7 +141,8 @@ class MemoryDomains:
         self._change(uuid, mark=mark)
 
     def set_autostart(self, ctx: Context, uuid: str, autostart: bool) -> None:
-        self._guest(ctx, uuid)
+        if self._guest(ctx, uuid).transient:
+            raise KilnError(f"could not set autostart of guest {uuid}", cause="it is transient")
         self._change(uuid, autostart=autostart)
 
     def set_description(self, ctx: Context, uuid: str, description: str | None) -> None:
@@ -140,8 +151,11 @@ class MemoryDomains:
 
     def detach_disk(self, ctx: Context, uuid: str, target: str) -> None:
         with self._lock:
-            disks = self._guest(ctx, uuid).domain.disks
-            self._change(uuid, disks=tuple(disk for disk in disks if disk.target != target))
+            guest = self._guest(ctx, uuid)
+            kept = tuple(disk for disk in guest.domain.disks if disk.target != target)
+            self._change(uuid, disks=kept)
+            if guest.live is not None:
+                guest.live = replace(guest.live, disks=kept)
 
     def resize_disk(self, ctx: Context, path: str, virtual_size: int) -> bool:
         for domain in self.list(ctx):

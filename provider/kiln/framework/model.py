@@ -42,6 +42,7 @@ class Facts:
 
     ``sticky``: once a default is resolved it is kept when the program does not state the value (names, URIs).
     ``changes_with``: for an output, the inputs (by Python name) whose change makes it unknown in a preview.
+    ``unfinished``: of an output that is only there when the object needs an update though no input changed: why.
     """
 
     impact: ImpactRule = Impact.REPLACE
@@ -49,6 +50,7 @@ class Facts:
     sticky: bool = False
     output: bool = False
     changes_with: tuple[str, ...] = ()
+    unfinished: str = ""
     default_doc: str | None = None
 
 
@@ -70,9 +72,9 @@ def prop(
     return Field(... if required else default, description=doc, json_schema_extra={_KEY: facts})  # type: ignore[dict-item]
 
 
-def out(doc: str, *, secret: bool = False, changes_with: tuple[str, ...] = ()) -> Any:
+def out(doc: str, *, secret: bool = False, changes_with: tuple[str, ...] = (), unfinished: str = "") -> Any:
     """Declare an output."""
-    facts = Facts(output=True, secret=secret, changes_with=changes_with, impact=Impact.LIVE)
+    facts = Facts(output=True, secret=secret, changes_with=changes_with, unfinished=unfinished, impact=Impact.LIVE)
     return Field(None, description=doc, json_schema_extra={_KEY: facts})  # type: ignore[dict-item]
 
 
@@ -152,6 +154,12 @@ def places(model: type[Model]) -> Mapping[str, Place]:
         name: Place(name, field.alias or name, facts_of(field), nested_model(field.annotation))
         for name, field in model.model_fields.items()
     }
+
+
+@cache
+def unfinished(model: type[Model]) -> Mapping[str, Place]:
+    """The outputs of a state that call for an update when they are there, by property name."""
+    return {place.key: place for place in places(model).values() if place.facts.unfinished}
 
 
 def alias_of(model: type[Model], name: str) -> str:

@@ -7,13 +7,13 @@ defaults are resolved, models are parsed, and previews are answered without touc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from kiln.framework.context import Context
 from kiln.framework.errors import InputError, InputErrors, KilnError, PartialCreate
-from kiln.framework.model import Impact, Model, parse, places, walk_secret_fields
-from kiln.framework.plan import Plan
+from kiln.framework.model import Impact, Model, parse, places, unfinished, walk_secret_fields
+from kiln.framework.plan import Change, Plan
 from kiln.framework.resource import AnyResource
 from kiln.framework.values import UNKNOWN, Path, Secret, conceal, has_unknown, reveal, secret_paths
 
@@ -77,7 +77,7 @@ def _automatic_name(logical_name: str, autoname: Autoname | None) -> str:
 
 
 def diff(ctx: Context, resource: AnyResource, id: str, state: Data, olds: Data, news: Data) -> Plan:
-    """The plan from the old inputs to the new ones; impacts beyond ``live`` are told to the user."""
+    """The plan from the old inputs to the new ones; the impact of every change is told to the user."""
     plan = resource.diff(
         ctx,
         id,
@@ -85,12 +85,21 @@ def diff(ctx: Context, resource: AnyResource, id: str, state: Data, olds: Data, 
         parse_old(resource.Inputs, reveal(olds)),
         parse(resource.Inputs, reveal(news)),
     )
+    plan = replace(plan, changes=(*plan.changes, *_unfinished(resource, state)))
     plan = plan.concealing({path for data in (state, olds, news) for path in secret_paths(data)})
     name = news.get("name") or id
     for change in plan.changes:
-        if change.impact is not Impact.LIVE:
-            ctx.log.info(f"{reveal(name)}: {change}")
+        ctx.log.info(f"{reveal(name)}: {change}")
     return plan
+
+
+def _unfinished(resource: AnyResource, state: Data) -> list[Change]:
+    """What a state says is to be done though no input changed."""
+    return [
+        Change((key,), "delete", Impact.LIVE, place.name, reveal(state[key]), None, reason=place.facts.unfinished)
+        for key, place in unfinished(resource.State).items()
+        if state.get(key) is not None
+    ]
 
 
 def create(ctx: Context, resource: AnyResource, inputs: Data, *, preview: bool = False) -> Outcome:
@@ -136,9 +145,10 @@ def update(
     if preview:
         plan = resource.diff(ctx, id, before, old, new)
         after = new.wire()
+        known = before.wire()
         for key, depends in _outputs(resource.State):
-            known = before.wire().get(key)
-            after[key] = UNKNOWN if plan.touches(*depends) else known
+            if key not in unfinished(resource.State):
+                after[key] = UNKNOWN if plan.touches(*depends) else known.get(key)
         return Outcome(id, mark_secrets(resource.State, {k: v for k, v in after.items() if v is not None}, secrets))
     try:
         changed = resource.update(ctx, id, before, old, new)

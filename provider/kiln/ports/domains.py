@@ -121,11 +121,22 @@ class Address:
 
 
 @dataclass(frozen=True)
+class Live:
+    """What a guest has while it runs, which its definition need not say (memory in KiB)."""
+
+    memory: int
+    vcpus: int
+    disks: Sequence[DomainDisk]
+    nics: Sequence[DomainNic]
+
+
+@dataclass(frozen=True)
 class Domain:
     """A guest as the node sees it, from its persistent definition (memory in KiB).
 
-    ``mark`` is None for guests Kiln did not make. ``vnc_port`` is known while it runs. ``memory`` and ``vcpus`` are the
-    most it can have; what it gets at its start is ``current_memory`` and ``current_vcpus``, where the node says so.
+    ``mark`` is None for guests Kiln did not make. ``vnc_port`` is known while it runs, and so is ``live``. ``memory``
+    and ``vcpus`` are the most it can have; what it gets at its start is ``current_memory`` and ``current_vcpus``, where
+    the node says so. ``transient``: it was undefined while it ran, and is gone when it stops.
     """
 
     name: str
@@ -148,6 +159,8 @@ class Domain:
     console_log: str | None = None
     current_memory: int | None = None
     current_vcpus: int | None = None
+    live: Live | None = None
+    transient: bool = False
 
 
 class Console(Protocol):
@@ -164,7 +177,8 @@ class Domains(Protocol):
     """What can be done with the guests of one node. Guests are named by UUID."""
 
     def define(self, ctx: Context, spec: DomainSpec) -> Domain:
-        """Define, or redefine under the same UUID. Raises Conflict when another UUID has the name."""
+        """Define, or redefine under the same UUID; a transient guest becomes persistent. Raises Conflict when another
+        UUID has the name."""
 
     def get(self, ctx: Context, uuid: str, *, recent: bool = False) -> Domain:
         """One guest. Raises NotFound.

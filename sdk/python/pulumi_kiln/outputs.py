@@ -95,8 +95,6 @@ class Console(dict):
         suggest = None
         if key == "logPath":
             suggest = "log_path"
-        elif key == "vncPassword":
-            suggest = "vnc_password"
         elif key == "vncPort":
             suggest = "vnc_port"
 
@@ -115,7 +113,6 @@ class Console(dict):
                  command: _builtins.str,
                  graphical: _builtins.bool,
                  log_path: Optional[_builtins.str] = None,
-                 vnc_password: Optional[_builtins.str] = None,
                  vnc_port: Optional[_builtins.int] = None):
         """
         How to reach the guest's console.
@@ -123,15 +120,12 @@ class Console(dict):
         :param _builtins.str command: The command that opens the serial console in a terminal.
         :param _builtins.bool graphical: Whether there is a graphical console, reached by VNC.
         :param _builtins.str log_path: File on the node that keeps what the guest wrote to its serial console.
-        :param _builtins.str vnc_password: Password of the VNC console.
         :param _builtins.int vnc_port: VNC port on the node's loopback address, while the guest runs.
         """
         pulumi.set(__self__, "command", command)
         pulumi.set(__self__, "graphical", graphical)
         if log_path is not None:
             pulumi.set(__self__, "log_path", log_path)
-        if vnc_password is not None:
-            pulumi.set(__self__, "vnc_password", vnc_password)
         if vnc_port is not None:
             pulumi.set(__self__, "vnc_port", vnc_port)
 
@@ -158,14 +152,6 @@ class Console(dict):
         File on the node that keeps what the guest wrote to its serial console.
         """
         return pulumi.get(self, "log_path")
-
-    @_builtins.property
-    @pulumi.getter(name="vncPassword")
-    def vnc_password(self) -> Optional[_builtins.str]:
-        """
-        Password of the VNC console.
-        """
-        return pulumi.get(self, "vnc_password")
 
     @_builtins.property
     @pulumi.getter(name="vncPort")

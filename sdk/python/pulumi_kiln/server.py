@@ -579,8 +579,10 @@ class Server(pulumi.CustomResource):
             __props__.__dict__["node_identity"] = None
             __props__.__dict__["root_disk_size"] = None
             __props__.__dict__["state"] = None
+            __props__.__dict__["transient"] = None
             __props__.__dict__["uuid"] = None
-        secret_opts = pulumi.ResourceOptions(additional_secret_outputs=["initialPassword"])
+            __props__.__dict__["vnc_password"] = None
+        secret_opts = pulumi.ResourceOptions(additional_secret_outputs=["initialPassword", "vncPassword"])
         opts = pulumi.ResourceOptions.merge(opts, secret_opts)
         super(Server, __self__).__init__(
             'kiln:index:Server',
@@ -631,8 +633,10 @@ class Server(pulumi.CustomResource):
         __props__.__dict__["root_disk_size"] = None
         __props__.__dict__["shutdown_timeout"] = None
         __props__.__dict__["state"] = None
+        __props__.__dict__["transient"] = None
         __props__.__dict__["uuid"] = None
         __props__.__dict__["vcpus"] = None
+        __props__.__dict__["vnc_password"] = None
         __props__.__dict__["wait_for"] = None
         __props__.__dict__["wait_timeout"] = None
         return Server(resource_name, opts=opts, __props__=__props__)
@@ -855,6 +859,14 @@ class Server(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
+    def transient(self) -> pulumi.Output[Optional[_builtins.bool]]:
+        """
+        True for a guest that was undefined while it ran, and would be gone when it stops; the next `up` defines it.
+        """
+        return pulumi.get(self, "transient")
+
+    @_builtins.property
+    @pulumi.getter
     def uuid(self) -> pulumi.Output[_builtins.str]:
         """
         The guest's UUID, which is also the server's id.
@@ -868,6 +880,14 @@ class Server(pulumi.CustomResource):
         Number of virtual CPUs.
         """
         return pulumi.get(self, "vcpus")
+
+    @_builtins.property
+    @pulumi.getter(name="vncPassword")
+    def vnc_password(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        Password of the VNC console.
+        """
+        return pulumi.get(self, "vnc_password")
 
     @_builtins.property
     @pulumi.getter(name="waitFor")

@@ -211,14 +211,15 @@ def test_the_preview_of_an_update_does_not_know_what_a_change_may_alter(car: Car
     assert after["serial"] == "s1"
 
 
-def test_impacts_beyond_live_are_told_and_secrets_are_not(car: Car) -> None:
+def test_every_impact_is_told_and_secrets_are_not(car: Car) -> None:
     log = Log()
     news = {"name": "a", "doors": 2, "paint": Secret("blue"), "manual": Secret("s3cret")}
     plan: Plan = operations.diff(Context(log=log), car, "car", {"name": "a"}, {"name": "a"}, news)
     assert plan.replaces
     assert any("doors 4 → 2, restart" in line for line in log.told)
     assert any("manual" in line and "replace" in line for line in log.told)
-    assert not any("paint" in line or "s3cret" in line for line in log.told)
+    assert "a: paint, live" in log.told
+    assert not any("blue" in line or "s3cret" in line for line in log.told)
 
 
 def test_a_state_of_another_version_loses_what_is_no_more(car: Car) -> None:

@@ -21,7 +21,7 @@ from kiln.platforms.libvirt.xml.parse import (
     disk_target,
     told_agent_connected,
     told_domain,
-    told_vnc_port,
+    told_live,
 )
 from kiln.platforms.libvirt.xml.text import Element, dump, parse
 from kiln.ports.domains import BootSpec, Domain, DomainSpec, NicSpec
@@ -195,6 +195,19 @@ def test_without_a_boot_order_the_hard_disk_boots() -> None:
     assert parse(domain(ordered, console_log=None)).find("os/boot") is None
 
 
+def test_what_a_guest_has_while_it_runs_is_read_from_its_live_definition() -> None:
+    live = (
+        "<domain><memory unit='KiB'>2048</memory><currentMemory unit='KiB'>1024</currentMemory>"
+        "<vcpu current='1'>4</vcpu><devices><disk device='cdrom'><target dev='sda' bus='scsi'/></disk>"
+        "<interface type='network'><mac address='52:54:00:00:00:01'/><source network='default' bridge='virbr0'/>"
+        "<target dev='vnet3'/><model type='virtio'/></interface></devices></domain>"
+    )
+    told, _ = told_live(live)
+    assert (told.memory, told.vcpus) == (1024, 1)
+    assert [(disk.target, disk.path) for disk in told.disks] == [("sda", None)]
+    assert [(nic.mac, nic.network) for nic in told.nics] == [("52:54:00:00:00:01", "default")]
+
+
 def test_a_guest_without_a_known_place_for_its_log_has_none() -> None:
     assert told_domain(domain(spec(), console_log=None), state="stopped", autostart=False).console_log is None
 
@@ -205,8 +218,8 @@ def test_what_only_a_live_definition_says_is_found() -> None:
         "<channel><target name='org.qemu.guest_agent.0' state='connected'/></channel>"
         "<disk><source file='/p/a'/><target dev='vda'/></disk></devices></domain>"
     )
-    assert told_vnc_port(live) == 5901
-    assert told_vnc_port(live.replace("5901", "-1")) is None
+    assert told_live(live)[1] == 5901
+    assert told_live(live.replace("5901", "-1"))[1] is None
     assert told_agent_connected(live)
     assert not told_agent_connected(live.replace("'connected'", "'disconnected'"))
     assert not told_agent_connected("<domain/>")

@@ -18,13 +18,13 @@ _KINDS = {
 
 
 def response(plan: Plan, state: type[Model] | None = None) -> provider_pb2.DiffResponse:
-    """The plan in Pulumi's words; every path is an input's. ``state`` is the model whose outputs may be stable."""
+    """The plan in Pulumi's words. ``state`` is the model whose outputs may be stable."""
     some, none = provider_pb2.DiffResponse.DIFF_SOME, provider_pb2.DiffResponse.DIFF_NONE
     replacing = [change for change in plan.changes if change.impact is Impact.REPLACE]
     return provider_pb2.DiffResponse(
         changes=none if plan.empty else some,
         hasDetailedDiff=True,
-        detailedDiff={render_path(change.path): _property(change) for change in plan.changes},
+        detailedDiff={render_path(change.path): _property(change, state) for change in plan.changes},
         diffs=_top_level(plan.changes),
         replaces=_top_level(replacing),
         deleteBeforeReplace=plan.replaces and plan.delete_first,
@@ -32,9 +32,10 @@ def response(plan: Plan, state: type[Model] | None = None) -> provider_pb2.DiffR
     )
 
 
-def _property(change: Change) -> provider_pb2.PropertyDiff:
+def _property(change: Change, state: type[Model] | None) -> provider_pb2.PropertyDiff:
     kind = _KINDS[change.kind, change.impact is Impact.REPLACE]
-    return provider_pb2.PropertyDiff(kind=kind, inputDiff=True)
+    is_output = state is not None and facts_of(state.model_fields[change.field]).output
+    return provider_pb2.PropertyDiff(kind=kind, inputDiff=not is_output)
 
 
 def _top_level(changes: tuple[Change, ...] | list[Change]) -> list[str]:

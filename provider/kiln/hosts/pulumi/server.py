@@ -16,7 +16,7 @@ from google.protobuf.empty_pb2 import Empty
 from kiln.framework import operations
 from kiln.framework.context import Context, StepObserver
 from kiln.framework.errors import InputError, InputErrors
-from kiln.framework.model import parse
+from kiln.framework.model import parse, unfinished
 from kiln.framework.operations import mark_secrets
 from kiln.framework.plan import Plan
 from kiln.framework.provider import Provider
@@ -142,7 +142,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def Diff(self, request: provider_pb2.DiffRequest, ctx: Context) -> provider_pb2.DiffResponse:
         """What going from the old inputs to the new ones does. A refresh asks it of every resource."""
         resource, ctx = self._resource(request, ctx)
-        if request.old_inputs == request.news and not resource.names_content:
+        settled = not resource.names_content and unfinished(resource.State).keys().isdisjoint(request.olds.fields)
+        if settled and request.old_inputs == request.news:
             return difference.response(Plan())
         state, olds = decode.properties(request.olds), decode.properties(request.old_inputs)
         plan = operations.diff(ctx, resource, request.id, state, olds or state, decode.properties(request.news))

@@ -144,6 +144,7 @@ class ListDomains(IntFlag):
     """``virConnectListAllDomainsFlags``."""
 
     ACTIVE = 1
+    TRANSIENT = 8
     MANAGEDSAVE = 256
     AUTOSTART = 1024
 

@@ -19,7 +19,7 @@ from kiln.platforms.libvirt.codes import (
 )
 from kiln.platforms.libvirt.connection import Opened
 from kiln.platforms.libvirt.faults import tolerating
-from kiln.platforms.libvirt.xml.parse import told_domain, told_vnc_port
+from kiln.platforms.libvirt.xml.parse import told_domain, told_live
 from kiln.ports.domains import Address, Domain, PowerState
 
 _RUNNING = frozenset({DomainState.NOSTATE, DomainState.RUNNING, DomainState.BLOCKED, DomainState.SHUTDOWN})
@@ -29,37 +29,43 @@ _SOURCES = ((AddressSource.LEASE, "lease"), (AddressSource.ARP, "arp"), (Address
 
 class Reading(NamedTuple):
     """What libvirt said of one guest, not yet understood: whoever wants to know parses the definition, not the thread
-    that reads a whole node while all others wait for it. ``live`` is the live definition where it tells more."""
+    that reads a whole node while all others wait for it. ``live`` is the live definition of a guest that runs."""
 
     definition: str
     live: str | None
     state: PowerState
     autostart: bool
+    transient: bool
 
     def told(self) -> Domain:
         """The guest."""
         told = told_domain(self.definition, state=self.state, autostart=self.autostart)
-        return told if self.live is None else replace(told, vnc_port=told_vnc_port(self.live))
+        if self.live is None:
+            return told
+        live, vnc_port = told_live(self.live)
+        return replace(told, live=live, vnc_port=vnc_port, transient=self.transient)
 
 
 def describe(domain: Any) -> Domain:
     """One guest: definition, state and autostart, and the VNC port when there is one."""
     state, reason = domain.state()
     power = power_state(state, reason, lambda: bool(domain.hasManagedSaveImage()))
-    return _read(domain, power, autostart=bool(domain.autostart())).told()
+    transient = not domain.isPersistent()
+    return _read(domain, power, autostart=not transient and bool(domain.autostart()), transient=transient).told()
 
 
 def read_all(opened: Opened) -> dict[str, Reading]:
     """All guests of the node by UUID; but for the definitions, one call each tells a thing about all of them."""
     started_with_node = _ids(opened, ListDomains.AUTOSTART)
     saved = _ids(opened, ListDomains.MANAGEDSAVE)
+    transient = _ids(opened, ListDomains.TRANSIENT)
     found = {}
     for domain, stats in opened.handle.getAllDomainStats(DomainStats.STATE, 0):
         uuid = domain.UUIDString()
         state, reason = stats.get("state.state", DomainState.NOSTATE), stats.get("state.reason", 0)
         power = power_state(state, reason, partial(saved.__contains__, uuid))
         with tolerating(ErrorCode.NO_DOMAIN):  # gone since it was listed
-            found[uuid] = _read(domain, power, autostart=uuid in started_with_node)
+            found[uuid] = _read(domain, power, autostart=uuid in started_with_node, transient=uuid in transient)
     return found
 
 
@@ -109,10 +115,9 @@ def _ids(opened: Opened, which: ListDomains) -> set[str]:
     return {domain.UUIDString() for domain in opened.handle.listAllDomains(which)}
 
 
-def _read(domain: Any, power: PowerState, *, autostart: bool) -> Reading:
-    definition = domain.XMLDesc(DomainXml.INACTIVE)
-    listens = power in {"running", "paused"} and "type='vnc'" in definition
-    return Reading(definition, domain.XMLDesc(0) if listens else None, power, autostart)
+def _read(domain: Any, power: PowerState, *, autostart: bool, transient: bool) -> Reading:
+    live = domain.XMLDesc(0) if power in {"running", "paused"} else None
+    return Reading(domain.XMLDesc(DomainXml.INACTIVE), live, power, autostart, transient)
 
 
 def _routable(address: str) -> bool:

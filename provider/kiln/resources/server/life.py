@@ -47,7 +47,8 @@ def changing(node: Node, work: Work, changed: set[str]) -> list[Step]:
     """A guest that exists takes on its new definition: the definition first, so that a refused one changes nothing."""
     domain, new = work.domain, work.inputs
     assert domain is not None
-    redefine = bool(changed - LIVE_FIELDS)
+    restarts = bool(changed - LIVE_FIELDS)
+    redefine = restarts or domain.transient
     grows = "disk_size" in changed and new.disk_size is not None and work.root is not None
     active = domain.state in ("running", "paused")
     steps = []
@@ -55,7 +56,7 @@ def changing(node: Node, work: Work, changed: set[str]) -> list[Step]:
         steps.append(Step("grow root disk", lambda ctx: _grow_root(ctx, node, work)))
     if redefine:
         steps.append(Step("redefine domain", lambda ctx: work.saw(node.domains.define(ctx, spec_of(work, work.mark)))))
-    if active and (redefine or new.power_state == "stopped"):
+    if active and (restarts or new.power_state == "stopped"):
         steps.append(Step("shut down", lambda ctx: _shutdown(ctx, node, work)))
     if "description" in changed and not redefine:
         steps.append(Step("set description", lambda ctx: node.domains.set_description(ctx, work.uuid, new.description)))

@@ -115,7 +115,6 @@ class Console(Model):
     log_path: str | None = out("File on the node that keeps what the guest wrote to its serial console.")
     graphical: bool = out("Whether there is a graphical console, reached by VNC.")
     vnc_port: int | None = out("VNC port on the node's loopback address, while the guest runs.")
-    vnc_password: str | None = out("Password of the VNC console.", secret=True)
 
 
 class Interface(Model):
@@ -197,8 +196,13 @@ class ServerState(ServerInputs):
     root_disk_size: Size | None = out("Size of the root disk.", changes_with=("disk_size",))
     interfaces: list[Interface] = out("The guest's interfaces as they are.", changes_with=("networks",))
     console: Console = out("How to reach the guest's console.", changes_with=("graphics", "power_state"))
+    vnc_password: str | None = out("Password of the VNC console.", secret=True, changes_with=("graphics",))
     boot_order: list[str] = out("Device names in the order the firmware tries them.", changes_with=("disks", "boot"))
     accelerator: Literal["kvm", "tcg"] = out("What executes the guest's code.")
     state: Literal["running", "stopped", "paused", "crashed", "saved"] = out(
         "The guest's power state.", changes_with=("power_state",)
+    )
+    transient: bool | None = out(
+        "True for a guest that was undefined while it ran, and would be gone when it stops; the next `up` defines it.",
+        unfinished="the guest was undefined while it ran, and is defined again",
     )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import secrets
 import uuid as uuids
-from dataclasses import replace
 from typing import ClassVar
 
 from kiln.framework.context import Context
-from kiln.framework.errors import InputError, NotFound, PartialCreate
+from kiln.framework.errors import KilnError, NotFound, PartialCreate
 from kiln.framework.model import Impact
-from kiln.framework.plan import Change, Plan, compare
+from kiln.framework.plan import Plan, compare
 from kiln.framework.resource import Created, Found, Resource
 from kiln.framework.steps import KeptFailure, Step, run
 from kiln.framework.values import UNKNOWN
@@ -21,6 +20,8 @@ from kiln.resources.ownership import finished, new_mark, refuse_overlaid, releas
 from kiln.resources.server import life, observe, storage
 from kiln.resources.server.build import Work, default_network, ground_of
 from kiln.resources.server.checks import refuse_contradictions
+from kiln.resources.server.drift import Known
+from kiln.resources.server.impact import Now, weigh
 from kiln.resources.server.model import ServerInputs, ServerState
 from kiln.resources.server.network import require_networks
 from kiln.resources.site import Site
@@ -70,9 +71,22 @@ class Server(Resource[ServerInputs, ServerState]):
 
     def diff(self, ctx: Context, id: str, state: ServerState, old: ServerInputs, new: ServerInputs) -> Plan:
         """The changes; another URI of the same node is none."""
-        changes = self._site.weigh_node(ctx, state.node_identity, compare(old, new))
-        weighed = (_weigh_disk_size(change, state, new) for change in changes)
+        changes = list(self._site.weigh_node(ctx, state.node_identity, compare(old, new)))
+        moved = any(change.field == "node" and change.impact is Impact.LIVE for change in changes)
+        now = self._now(ctx, id, state, new.node if moved else state.node) if changes else Now(active=False)
+        weighed = (weigh(change, state, new, now) for change in changes)
         return Plan(tuple(change for change in weighed if change is not None), delete_first=True)
+
+    def _now(self, ctx: Context, id: str, state: ServerState, uri: str) -> Now:
+        """The guest as it is now, or as the state knows it where the node cannot be asked."""
+        try:
+            node = self._site.node(ctx, uri)
+            domain = node.domains.get(ctx, id, recent=True)
+            detached = storage.image_of_root(ctx, node.volumes, state) if state.image is None else None
+            return Now(domain.state in ("running", "paused"), detached)
+        except KilnError as error:
+            ctx.log.debug(f"'{state.name}' cannot be looked at: {error}")
+            return Now(state.state in ("running", "paused"))
 
     # --- create --------------------------------------------------------------------------------------------------
 
@@ -109,7 +123,7 @@ class Server(Resource[ServerInputs, ServerState]):
         except NotFound:
             return None
         network = default_network(self._site, node, uri)
-        return observe.found(ctx, node, domain, observe.Known(uri, self._site.pool_for(uri), network, inputs, state))
+        return observe.found(ctx, node, domain, Known(uri, self._site.pool_for(uri), network, inputs, state))
 
     # --- update --------------------------------------------------------------------------------------------------
 
@@ -142,7 +156,7 @@ class Server(Resource[ServerInputs, ServerState]):
         work.domain = domain
         work.password = state.initial_password
         work.addresses = list(state.addresses or [])
-        work.vnc_password = (state.console.vnc_password if state.console else None) or vnc_password(new)
+        work.vnc_password = state.vnc_password or vnc_password(new)
         work.ground = ground_of(ctx, self._site, node, new.node)
         work.root, work.seed = storage.own_volumes(ctx, node.volumes, new, domain)
         work.marks = storage.unfinished_marks(ctx, node.volumes, work.root, work.seed)
@@ -165,23 +179,6 @@ class Server(Resource[ServerInputs, ServerState]):
         for ref in (storage.seed_ref(state), storage.root_ref(state)):
             if storage.is_own(ctx, node.volumes, ref):
                 release_volume(ctx, node.volumes, ref)
-
-
-def _weigh_disk_size(change: Change, state: ServerState, new: ServerInputs) -> Change | None:
-    """A root disk grows in place; stating the size it has, or none, is no change. Raises InputError for shrinking."""
-    size, root = new.disk_size, state.root_disk_size
-    if change.field != "disk_size" or size is UNKNOWN or root is None:
-        return change
-    if size is None or size == root:
-        return None
-    if size.bytes < root.bytes:
-        raise InputError(
-            "diskSize",
-            f"the root disk cannot shrink from {root} to {size}",
-            cause="what lies beyond the new end would be lost",
-            action=f"state at least {root}",
-        )
-    return replace(change, impact=Impact.LIVE)
 
 
 def vnc_password(inputs: ServerInputs) -> str | None:

@@ -127,19 +127,26 @@ def is_own(ctx: Context, volumes: Volumes, ref: VolumeRef) -> bool:
 def own_volumes(
     ctx: Context, volumes: Volumes, inputs: ServerInputs, domain: Domain
 ) -> tuple[Attached | None, Attached | None]:
-    """The root disk and the seed of a guest that exists, each None when it is not attached to it."""
+    """The root disk of a guest that exists, attached to it or not, and its seed while it is attached."""
     paths = {disk.path for disk in domain.disks if disk.path}
-    found: list[Attached | None] = []
-    for ref in (root_ref(inputs), seed_ref(inputs)):
-        try:
-            chain = volumes.chain(ctx, ref) if is_own(ctx, volumes, ref) else None
-        except NotFound:
-            chain = None
-        if chain is None:
-            found.append(None)
-            continue
-        found.append(Attached(chain, cd=ref == seed_ref(inputs)) if chain[0].path in paths else None)
-    return found[0], found[1]
+    root, seed = (_own_chain(ctx, volumes, ref) for ref in (root_ref(inputs), seed_ref(inputs)))
+    return (
+        Attached(root) if root is not None and (inputs.image is not None or root[0].path in paths) else None,
+        Attached(seed, cd=True) if seed is not None and seed[0].path in paths else None,
+    )
+
+
+def image_of_root(ctx: Context, volumes: Volumes, inputs: ServerInputs) -> str | None:
+    """The id of the image that a server's own root disk is an overlay of, whether it is attached or not."""
+    root = _own_chain(ctx, volumes, root_ref(inputs))
+    return str(root[1].ref) if root is not None and len(root) > 1 else None
+
+
+def _own_chain(ctx: Context, volumes: Volumes, ref: VolumeRef) -> Sequence[Volume] | None:
+    try:
+        return volumes.chain(ctx, ref) if is_own(ctx, volumes, ref) else None
+    except NotFound:
+        return None
 
 
 def unfinished_marks(ctx: Context, volumes: Volumes, *own: Attached | None) -> dict[VolumeRef, Mark]:

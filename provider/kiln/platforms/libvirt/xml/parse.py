@@ -9,12 +9,12 @@ from kiln.platforms.libvirt.xml.cpu import told as told_cpu
 from kiln.platforms.libvirt.xml.devices import AGENT_CHANNEL
 from kiln.platforms.libvirt.xml.os import told_boot, told_firmware
 from kiln.platforms.libvirt.xml.text import Element, parse
-from kiln.ports.domains import Domain, DomainDisk, DomainNic, PowerState
+from kiln.ports.domains import Domain, DomainDisk, DomainNic, Live, PowerState
 
 _KIB = {"b": 1 / 1024, "bytes": 1 / 1024, "KiB": 1, "k": 1, "MiB": 1024, "M": 1024, "GiB": 1024**2, "G": 1024**2}
 
 
-def told_domain(document: str, *, state: PowerState, autostart: bool, vnc_port: int | None = None) -> Domain:
+def told_domain(document: str, *, state: PowerState, autostart: bool) -> Domain:
     """The guest that a persistent definition describes."""
     root = parse(document)
     kept = metadata.told(metadata.find(root))
@@ -39,17 +39,24 @@ def told_domain(document: str, *, state: PowerState, autostart: bool, vnc_port: 
         graphics=_graphics(root),
         mark=kept.mark,
         metadata=kept.metadata,
-        vnc_port=vnc_port,
         current_memory=None if current is None else _memory(current),
         current_vcpus=int(vcpu.get("current", vcpus)) if vcpu is not None else None,
         console_log=_attribute(root, "devices/serial/log", "file"),
     )
 
 
-def told_vnc_port(document: str) -> int | None:
-    """The TCP port of the VNC console in a live definition."""
-    port = int(_attribute(parse(document), "devices/graphics[@type='vnc']", "port") or -1)
-    return port if port > 0 else None
+def told_live(document: str) -> tuple[Live, int | None]:
+    """What a running guest has by its live definition, and the TCP port of its VNC console if it has one."""
+    root = parse(document)
+    vcpu = root.find("vcpu")
+    live = Live(
+        memory=_memory(root.find("currentMemory")),
+        vcpus=1 if vcpu is None else int(vcpu.get("current", vcpu.text or 1)),
+        disks=tuple(map(_disk, root.findall("devices/disk"))),
+        nics=tuple(map(_nic, root.findall("devices/interface"))),
+    )
+    port = int(_attribute(root, "devices/graphics[@type='vnc']", "port") or -1)
+    return live, port if port > 0 else None
 
 
 def told_agent_connected(document: str) -> bool:

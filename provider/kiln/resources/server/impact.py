@@ -1,0 +1,74 @@
+"""What a change does to this guest, as it is now: its plan says whether it runs on, restarts or is lost. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from kiln.framework.errors import InputError
+from kiln.framework.model import Impact
+from kiln.framework.plan import Change
+from kiln.framework.values import UNKNOWN
+from kiln.resources.server.model import ServerInputs, ServerState
+from kiln.resources.server.storage import root_ref
+
+
+@dataclass(frozen=True)
+class Now:
+    """The guest before the change: whether it is on, and the image of a root disk that is there and not attached."""
+
+    active: bool
+    detached_root: str | None = None
+
+
+def weigh(change: Change, state: ServerState, new: ServerInputs, now: Now) -> Change | None:
+    """The change with the impact that it has on this guest, and why; None for what is so already.
+
+    Raises:
+        InputError: the root disk would shrink.
+    """
+    if change.field == "disk_size":
+        return _weigh_disk_size(change, state, new)
+    if change.field == "image" and now.detached_root is not None and change.new == now.detached_root:
+        change = replace(change, impact=Impact.RESTART, reason="the root disk is attached again")
+    if change.impact is Impact.REPLACE:
+        return replace(change, reason=_loss(change, state))
+    if change.field == "power_state":
+        return replace(change, reason=_graceful(new) if now.active and new.power_state == "stopped" else "")
+    if change.impact is Impact.RESTART:
+        return _weigh_restart(change, new, now)
+    return change
+
+
+def _weigh_restart(change: Change, new: ServerInputs, now: Now) -> Change:
+    """Only a guest that is on, and stays on, is restarted."""
+    if not now.active:
+        return replace(change, impact=Impact.LIVE, reason="the guest is off, and has it when it starts")
+    if new.power_state == "stopped":
+        return replace(change, impact=Impact.LIVE, reason="the guest has it when it starts again")
+    return replace(change, reason=", ".join(filter(None, (change.reason, _graceful(new)))))
+
+
+def _weigh_disk_size(change: Change, state: ServerState, new: ServerInputs) -> Change | None:
+    """A root disk grows in place; stating the size it has, or none, is no change."""
+    size, root = new.disk_size, state.root_disk_size
+    if size is UNKNOWN or root is None:
+        return change
+    if size is None or size == root:
+        return None
+    if size.bytes < root.bytes:
+        raise InputError(
+            "diskSize",
+            f"the root disk cannot shrink from {root} to {size}",
+            cause="what lies beyond the new end would be lost",
+            action=f"state at least {root}",
+        )
+    return replace(change, impact=Impact.LIVE)
+
+
+def _graceful(new: ServerInputs) -> str:
+    return f"graceful shutdown, forced after {new.shutdown_timeout} s"
+
+
+def _loss(change: Change, state: ServerState) -> str:
+    lost = "" if state.image is None else f"the root disk '{root_ref(state)}' and what is on it are lost"
+    return "; ".join(filter(None, (change.reason, lost)))

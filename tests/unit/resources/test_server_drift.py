@@ -1,0 +1,188 @@
+"""Server: what was changed behind Kiln's back, told in the words of a program, and put right."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from kiln.framework.model import Impact
+from kiln.framework.operations import Outcome
+from kiln.ports.domains import Domain
+from kiln.ports.volumes import VolumeRef
+
+from tests.unit.resources.world import POOL, World
+
+
+@pytest.fixture
+def image(world: World) -> str:
+    return world.create("Image", "base", source=world.raw()).id
+
+
+@pytest.fixture
+def running(world: World, image: str) -> Outcome:
+    disk = world.create("Disk", "data", size="1MiB")
+    return world.create("Server", "it", image=image, disks=[disk.id])
+
+
+def play(world: World, made: Outcome, **changes: Any) -> None:
+    """Change what the guest has while it runs, as `virsh --live` does."""
+    guest = world.node.domains.guests[made.id]
+    assert guest.live is not None
+    guest.live = replace(guest.live, **changes)
+
+
+def seen(world: World, made: Outcome) -> Outcome:
+    """What a refresh finds."""
+    found = world.read("Server", made)
+    assert found is not None
+    return found
+
+
+def drift(world: World, made: Outcome) -> dict[str, Any]:
+    """The inputs that a refresh finds to be others, None for those that are not there any more."""
+    before, now = world.inputs("Server", made), seen(world, made).inputs or {}
+    return {key: now.get(key) for key in before.keys() | now.keys() if before.get(key) != now.get(key)}
+
+
+def repaired(world: World, made: Outcome) -> Domain:
+    """The guest after a refresh and the `up` that follows."""
+    wanted = world.inputs("Server", made)
+    found = seen(world, made)
+    missing = {key: wanted.get(key) for key in drift(world, made)}
+    found = Outcome(found.id, {**found.state, **(found.inputs or {})}, found.inputs)
+    plan = world.diff("Server", found, **missing)
+    assert not plan.empty
+    assert not plan.replaces
+    world.update("Server", found, **missing)
+    assert drift(world, made) == {}
+    return world.node.domains.get(world.context(), made.id)
+
+
+def test_drift_is_told_in_the_words_of_a_program(world: World, image: str) -> None:
+    disk = world.create("Disk", "data", size="1MiB")
+    server = world.create("Server", "it", image=image, disks=[disk.id])
+    ctx = world.context()
+    world.node.domains.destroy(ctx, server.id)
+    world.node.domains.detach_disk(ctx, server.id, "vdb")
+    world.node.domains.set_autostart(ctx, server.id, True)
+    world.node.domains.set_description(ctx, server.id, "theirs")
+    found = seen(world, server)
+    expected = {**world.inputs("Server", server), "powerState": "stopped", "autostart": True, "description": "theirs"}
+    del expected["disks"]
+    assert found.inputs == expected
+    assert found.state["state"] == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"current_memory": 131072}, {"memory": "128MiB"}),
+        ({"memory": 1 << 20, "current_memory": 524288}, {"memory": "1GiB"}),
+        ({"current_vcpus": 1}, {"vcpus": 1}),
+        ({"vcpus": 4, "current_vcpus": 2}, {"vcpus": 4}),
+        ({"current_memory": 524288, "current_vcpus": 2}, {}),
+    ],
+    ids=str,
+)
+def test_a_guest_that_would_get_less_or_could_get_more_than_was_asked_for_has_drifted(
+    world: World, image: str, changes: dict[str, int], told: dict[str, Any]
+) -> None:
+    server = world.create("Server", "it", image=image, memory="512MiB", vcpus=2)
+    world.node.domains._change(server.id, **changes)
+    found = seen(world, server)
+    assert found.inputs == {**world.inputs("Server", server), **told}
+
+
+def test_a_root_disk_that_is_gone_is_seen_though_its_mark_is_there(world: World, image: str) -> None:
+    server = world.create("Server", "it", image=image, powerState="stopped")
+    world.node.volumes.delete(world.context(), VolumeRef(POOL, "it-root"))
+    found = seen(world, server)
+    assert "image" not in (found.inputs or {})
+
+
+def test_a_guest_that_nobody_touched_has_not_drifted(world: World, running: Outcome) -> None:
+    assert drift(world, running) == {}
+    assert seen(world, running).state == running.state
+
+
+def without(disks: Any, target: str) -> tuple[Any, ...]:
+    return tuple(disk for disk in disks if disk.target != target)
+
+
+def test_a_disk_taken_from_a_running_guest_is_seen_and_given_back(world: World, running: Outcome) -> None:
+    live = world.node.domains.get(world.context(), running.id).live
+    assert live is not None
+    play(world, running, disks=without(live.disks, "vdb"))
+    assert drift(world, running) == {"disks": None}
+    after = repaired(world, running).live
+    assert after is not None
+    assert {disk.target for disk in after.disks} == {"vda", "vdb", "sda"}
+
+
+@pytest.mark.parametrize("how", ["live", "config"])
+def test_a_root_disk_that_is_only_detached_is_attached_again(world: World, running: Outcome, how: str) -> None:
+    domain = world.node.domains.get(world.context(), running.id)
+    assert domain.live is not None
+    if how == "live":
+        play(world, running, disks=without(domain.live.disks, "vda"))
+    else:
+        world.node.domains._change(running.id, disks=without(domain.disks, "vda"))
+    assert drift(world, running) == {"image": None}
+    volume = world.node.volumes.get(world.context(), VolumeRef(POOL, "it-root"))
+    after = repaired(world, running)
+    assert [disk.path for disk in after.disks if disk.target == "vda"] == [volume.path]
+
+
+def test_a_detached_root_disk_is_lost_to_a_server_of_another_image(world: World, running: Outcome) -> None:
+    other = world.create("Image", "other", source=world.raw()).id
+    domain = world.node.domains.get(world.context(), running.id)
+    world.node.domains._change(running.id, disks=without(domain.disks, "vda"))
+    found = seen(world, running)
+    found.state.pop("image", None)
+    assert world.diff("Server", found, image=other).replaces
+
+
+def test_an_interface_changed_in_a_running_guest_is_seen_and_put_right(world: World, running: Outcome) -> None:
+    domain = world.node.domains.get(world.context(), running.id)
+    play(world, running, nics=(replace(domain.nics[0], mac="52:54:00:00:00:99"),))
+    (drifted,) = drift(world, running).items()
+    assert drifted[0] == "networks"
+    assert drifted[1][0]["mac"] == "52:54:00:00:00:99"
+    after = repaired(world, running).live
+    assert after is not None
+    assert [nic.mac for nic in after.nics] == [nic.mac for nic in domain.nics]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"memory": 256 << 10}, {"memory": "256MiB"}),
+        ({"memory": (512 << 10) + 1000}, {}),
+        ({"vcpus": 3}, {"vcpus": 3}),
+    ],
+    ids=str,
+)
+def test_what_a_running_guest_was_given_or_lost_is_seen(
+    world: World, running: Outcome, changes: dict[str, Any], told: dict[str, Any]
+) -> None:
+    play(world, running, **changes)
+    assert drift(world, running) == told
+
+
+@pytest.mark.parametrize("autostart", [False, True])
+def test_a_guest_undefined_while_it_runs_is_defined_again_and_runs_on(
+    world: World, image: str, autostart: bool
+) -> None:
+    made = world.create("Server", "it", image=image, autostart=autostart)
+    world.node.domains.undefine(world.context(), made.id)
+    assert seen(world, made).state["transient"] is True
+    plan = world.diff("Server", seen(world, made))
+    assert [(change.path, change.impact) for change in plan.changes] == [(("transient",), Impact.LIVE)]
+    started = world.node.domains.guests[made.id].live
+    updated = world.update("Server", seen(world, made))
+    assert "transient" not in updated.state
+    domain = world.node.domains.get(world.context(), made.id)
+    assert (domain.state, domain.transient, domain.autostart) == ("running", False, autostart)
+    assert domain.live is started
+    assert world.diff("Server", seen(world, updated)).empty
