@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,45 +11,14 @@ import pytest
 
 from tests.e2e.conftest import TestPool
 from tests.e2e.inventory import Inventory
-from tests.e2e.stacks import PLUGIN_DIRECTORY, environment, prepare
+from tests.e2e.project import Project, first_server
 from tools.guests import GuestImage
-
-EXAMPLE = Path(__file__).parents[2] / "examples" / "01-first-server"
-
-
-class Project:
-    """A copy of the example beside this checkout's virtual environment, with names and a pool of this module's own."""
-
-    def __init__(self, directory: Path, prefix: str, guest: GuestImage) -> None:
-        self.directory = directory / "examples" / EXAMPLE.name
-        self._environment = {**os.environ, **environment(directory)}
-        shutil.copytree(EXAMPLE, self.directory, ignore=shutil.ignore_patterns("Pulumi.*.yaml", "__pycache__"))
-        (directory / ".venv").symlink_to(PLUGIN_DIRECTORY.parent)
-        prepare(directory)
-        config = {
-            "pulumi:autonaming": {"pattern": f"{prefix}-${{name}}"},
-            "kiln:storagePool": prefix,
-            "kiln-demo:rootImage": str(guest.disk),
-            "kiln-demo:kernel": str(guest.kernel),
-            "kiln-demo:initrd": str(guest.initrd),
-            "kiln-demo:cmdline": guest.cmdline,
-        }
-        (self.directory / "Pulumi.test.yaml").write_text(json.dumps({"config": config}))
-        self.pulumi("stack", "init", "test")
-
-    def pulumi(self, *arguments: str) -> str:
-        """Run the CLI in the project."""
-        command = ["pulumi", *arguments, "--non-interactive", "--color", "never"]
-        answer = subprocess.run(
-            command, cwd=self.directory, env=self._environment, capture_output=True, text=True, check=False
-        )
-        assert answer.returncode == 0, answer.stdout + answer.stderr
-        return answer.stdout
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, pool: TestPool, tiny_guest: GuestImage) -> Iterator[Project]:
-    made = Project(tmp_path_factory.mktemp("example"), pool.name, tiny_guest)
+    made = Project(tmp_path_factory.mktemp("example"), "01-first-server", names=pool.name, pool=pool.name)
+    made.init(first_server(tiny_guest))
     yield made
     made.pulumi("destroy", "--yes")
 

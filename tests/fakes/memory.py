@@ -52,6 +52,7 @@ class MemoryNode:
     directory: Path | None = None
     session: bool = False
     machine: str = "11111111-1111-4111-8111-111111111111"
+    daemon: str = ""
     proven: Accelerator = field(default_factory=lambda: Accelerator("tcg", "there is no KVM in memory"))
     missing: list[Prerequisite] = field(default_factory=list)
 
@@ -67,6 +68,7 @@ class MemoryNode:
     def facts(self, ctx: Context) -> NodeFacts:
         return NodeFacts(
             identity=self.identity(ctx),
+            daemon=f"qemu:{self.daemon or self.machine}",
             platform="qemu",
             hostname="memory",
             arch="x86_64",

@@ -33,9 +33,14 @@ class Prerequisite:
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """What a node is. ``identity`` is as ``Node.identity`` says; memory is KiB; versions are dotted."""
+    """What a node is. ``identity`` is as ``Node.identity`` says; memory is KiB; versions are dotted.
+
+    ``daemon`` is ``<driver>:<UUID>`` as libvirt itself tells it, which lasts as long as libvirtd runs where the machine
+    has no UUID of its own.
+    """
 
     identity: str
+    daemon: str
     platform: str
     hostname: str
     arch: str

@@ -133,10 +133,9 @@ class Node(Resource[NodeInputs, NodeState]):
         return Plan(tuple(changes), delete_first=self.delete_first)
 
     def _weigh_uri(self, ctx: Context, state: NodeState, change: Change) -> Change:
-        identity = self._site.node(ctx, change.new).identity(ctx)
-        if identity == state.identity:
+        if self._site.same_machine(ctx, state.identity, change):
             return change
-        reason = f"another machine ({identity})"
+        reason = f"another machine ({self._site.node(ctx, change.new).identity(ctx)})"
         return Change(change.path, change.kind, Impact.REPLACE, change.field, change.old, change.new, reason)
 
     def create(self, ctx: Context, inputs: NodeInputs) -> Created[NodeState]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from kiln.framework.context import Context
+from kiln.framework.errors import KilnError
 from kiln.framework.model import Impact
 from kiln.framework.plan import Change
 from kiln.framework.values import UNKNOWN
@@ -82,18 +84,27 @@ class Site:
         return node
 
     def weigh_node(self, ctx: Context, identity: str | None, changes: Iterable[Change]) -> Iterator[Change]:
-        """The changes, with a ``node`` that leads to the machine of this identity weighed as live.
-
-        Only the new URI is asked: the old one may have changed because it answers no more.
-        """
+        """The changes, with a ``node`` that leads to the machine of this identity weighed as live."""
         for change in changes:
-            if change.field == "node" and change.new is not UNKNOWN and identity == self._identity(ctx, change.new):
+            if change.field == "node" and self.same_machine(ctx, identity, change):
                 yield replace(change, impact=Impact.LIVE, reason="the same machine")
             else:
                 yield change
 
-    def _identity(self, ctx: Context, uri: str) -> str:
-        return self.node(ctx, uri).identity(ctx)
+    def same_machine(self, ctx: Context, identity: str | None, change: Change) -> bool:
+        """Whether a changed URI leads to the machine of this identity.
+
+        The old URI may have changed because it answers no more, so it is asked only where the identity does not tell:
+        a machine without a UUID of its own is known by its libvirtd, as long as that runs.
+        """
+        if change.new is UNKNOWN:
+            return False
+        new = self.node(ctx, change.new)
+        if new.identity(ctx) == identity:
+            return True
+        with contextlib.suppress(KilnError):
+            return self.node(ctx, change.old).facts(ctx).daemon == new.facts(ctx).daemon
+        return False
 
     def ensure_pool(self, ctx: Context, uri: str, pool: str) -> None:
         """Make the pool of a resource on first need: only the pools that defaults name are ever made."""

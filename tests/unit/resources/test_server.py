@@ -261,9 +261,29 @@ def test_the_root_disk_of_another_resource_is_not_taken(world: World, made: Outc
         operations.create(other, world.resources["Server"], inputs)
 
 
-def test_another_uri_of_the_same_machine_changes_nothing(world: World, made: Outcome) -> None:
-    plan = world.diff("Server", made, node=URI)
-    assert plan.empty
+OTHER_URI = "memory://there/node"
+
+
+def test_another_uri_of_the_same_machine_keeps_the_guest(world: World, made: Outcome) -> None:
+    (change,) = world.diff("Server", made, node=OTHER_URI).changes
+    assert (change.impact, change.reason) == (Impact.LIVE, "the same machine")
+
+
+def test_a_machine_without_a_uuid_is_known_by_its_daemon(world: World, made: Outcome) -> None:
+    there = world.nodes.get(world.context(), OTHER_URI)
+    there.machine = "22222222-2222-4222-8222-222222222222"
+    assert world.diff("Server", made, node=OTHER_URI).replaces
+    there.daemon = world.node.machine
+    assert world.diff("Server", made, node=OTHER_URI).impact is Impact.LIVE
+
+
+def test_another_uri_of_the_same_machine_is_enough_when_the_old_one_answers_no_more(
+    world: World, made: Outcome
+) -> None:
+    world.nodes.unreachable.add(URI)
+    assert world.diff("Server", made, node=OTHER_URI).impact is Impact.LIVE
+    world.nodes.get(world.context(), OTHER_URI).machine = "22222222-2222-4222-8222-222222222222"
+    assert world.diff("Server", made, node=OTHER_URI).replaces
 
 
 def test_settings_change_in_place_and_keep_the_guest(world: World, made: Outcome) -> None:

@@ -53,6 +53,9 @@ def main() -> None:
 
     All is closed when ``run`` returns. The engine waits for the process, so the interpreter is not taken apart as well.
     """
+    # libvirt's client forks, to run ssh or a session's daemon. gRPC's own handlers of fork(2), which are put in place
+    # when it is imported, kill such a child as long as requests are served.
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     status = run(load_provider=load, arguments=sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()

@@ -55,6 +55,10 @@ def identity(uri: str, driver: str, host: str) -> str:
     if is_local(uri) and not _has_smbios_uuid(session=is_session(uri)):
         with contextlib.suppress(OSError, ValueError):  # without any id, libvirt's is all there is
             host = str(uuid.UUID(_MACHINE_ID.read_text().strip()))
+    return _named(uri, driver, host)
+
+
+def _named(uri: str, driver: str, host: str) -> str:
     return f"{driver}:{host}" + ("/session" if is_session(uri) else "")
 
 
@@ -72,6 +76,7 @@ def node_facts(uri: str, opened: Opened) -> NodeFacts:
     emulator = domain_capabilities(opened, host.arch, kvm=host.kvm)
     return NodeFacts(
         identity=identity(uri, driver, host.uuid),
+        daemon=_named(uri, driver, host.uuid),
         platform=driver,
         hostname=handle.getHostname(),
         arch=host.arch,

@@ -128,6 +128,8 @@ def message_of(error: BaseException) -> str:
 
 def reach_advice(uri: str, cause: str) -> str:
     """What to do when ``uri`` does not answer."""
+    if "fatal signal 6" in cause:
+        return "set GRPC_ENABLE_FORK_SUPPORT=0 where pulumi is run: gRPC kills what libvirt starts in this process"
     if any(sign in cause for sign in ("Permission denied", "system bus", "polkit")):
         return _PERMIT + (_OR_SESSION if uri.startswith("qemu:///system") else "")
     if uri.startswith("qemu:///system"):
