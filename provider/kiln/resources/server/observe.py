@@ -44,7 +44,8 @@ def state(node: Node, work: Work) -> ServerState:
     """The state after an operation, from what its steps saw."""
     assert work.domain is not None
     assert work.ground is not None
-    rest = _Rest(work.ground.identity, root_size(work), work.addresses, work.password, work.vnc_password)
+    addresses = work.addresses if work.domain.state == "running" else []
+    rest = _Rest(work.ground.identity, root_size(work), addresses, work.password, work.vnc_password)
     return _state(node, work.inputs, work.domain, rest)
 
 
@@ -143,6 +144,9 @@ def _inputs(ctx: Context, node: Node, domain: Domain, known: Known, root: Volume
         drift["autostart"] = domain.autostart
     if (base.description or None) != (domain.description or None):
         drift["description"] = domain.description
+    graphics = "vnc" if domain.graphics == "vnc" else "none"
+    if base.graphics != graphics:
+        drift["graphics"] = graphics
     power = "running" if domain.state == "running" else "stopped"
     if base.power_state != power:
         drift["power_state"] = power
@@ -157,7 +161,7 @@ def _other_than(stated: int, *seen: int | None) -> int | None:
 
 def _disk_drift(ctx: Context, node: Node, domain: Domain, base: ServerInputs) -> dict[str, object]:
     """Disks in their order, hard disks and CDs each by themselves, without those that belong to the server."""
-    root, seed = storage.root_ref(base), storage.seed_ref(base)
+    root, seed = storage.own_refs(ctx, node.volumes, base, domain)
     hard: list[str] = []
     cds: list[str] = []
     root_there = False

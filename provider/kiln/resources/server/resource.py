@@ -155,16 +155,16 @@ class Server(Resource[ServerInputs, ServerState]):
     def delete(self, ctx: Context, id: str, state: ServerState) -> None:
         """Shut the guest down, undefine it, and delete the volumes that belong to it."""
         node = self._site.node_to_change(ctx, state.node)
-        if storage.is_own(ctx, node.volumes, storage.root_ref(state)):
-            refuse_overlaid(ctx, node.volumes, storage.root_ref(state), "root disk")
+        own = storage.to_delete(ctx, node, id, state)
+        for ref in own:
+            refuse_overlaid(ctx, node.volumes, ref, "root disk")
         try:
             node.domains.shutdown(ctx, id, float(state.shutdown_timeout))
             node.domains.undefine(ctx, id)
         except NotFound:
             pass
-        for ref in (storage.seed_ref(state), storage.root_ref(state)):
-            if storage.is_own(ctx, node.volumes, ref):
-                release_volume(ctx, node.volumes, ref)
+        for ref in own:
+            release_volume(ctx, node.volumes, ref)
 
 
 def _weigh_disk_size(change: Change, state: ServerState, new: ServerInputs) -> Change | None:
