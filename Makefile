@@ -34,7 +34,7 @@ test: setup lint check-generated  ## run all checks and all tests
 	$(MEMBER) $(PYTEST) -n $(WORKERS) --dist loadfile
 
 test-fast: setup  ## run the tests that need no guest and no pulumi
-	$(MEMBER) $(PYTEST) -n auto tests/unit tests/hosts $(wildcard tests/contract)
+	$(MEMBER) $(PYTEST) -n auto tests/unit tests/hosts tests/conformance $(wildcard tests/contract)
 
 lint: setup lint-types lint-imports  ## check style, types and the direction of imports
 	@.venv/bin/ruff check

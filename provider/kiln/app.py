@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import kiln
@@ -52,7 +52,11 @@ class ProviderConfig(Model):
 
 
 class KilnProvider(Provider):
-    """Kiln as a provider. Nothing is connected before a resource needs its node."""
+    """Kiln as a provider. Nothing is connected before a resource needs its node.
+
+    Args:
+        reach: gives the nodes that can be reached, as ``nodes`` does.
+    """
 
     name: ClassVar[str] = "kiln"
     version: ClassVar[str] = kiln.__version__
@@ -62,7 +66,8 @@ class KilnProvider(Provider):
     Config = ProviderConfig
     kinds: ClassVar[tuple[type[AnyResource], ...]] = KINDS
 
-    def __init__(self) -> None:
+    def __init__(self, reach: Callable[..., Nodes] | None = None) -> None:
+        self._reach = reach or nodes
         self._nodes: Nodes | None = None
         self._resources: dict[str, AnyResource] = {}
 
@@ -80,7 +85,7 @@ class KilnProvider(Provider):
         """Make the resources; called once per run."""
         checked = self.check_config(Context(), config, None)
         self.close()
-        self._nodes = nodes(allow_insecure_transport=checked.allow_insecure_transport)
+        self._nodes = self._reach(allow_insecure_transport=checked.allow_insecure_transport)
         site = Site(
             self._nodes,
             checked.uri,

@@ -114,6 +114,11 @@ class MemoryNodes:
                 self._nodes[uri] = MemoryNode(uri, self._directory, session=uri.endswith("/session"))
             return self._nodes[uri]
 
+    def also_at(self, uri: str, node: MemoryNode) -> None:
+        """Let another URI lead to a node."""
+        with self._lock:
+            self._nodes[uri] = node
+
     def check_settings(self, uri: str, asked: Mapping[str, str]) -> None:
         for name in sorted(set(asked) - SETTINGS):
             raise InputError(f"platformConfig.{name}", f"'{name}' is no setting of memory")

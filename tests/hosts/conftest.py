@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts.engine import Client, DynamicPlugin, FakeEngine, Plugin
-from tests.hosts.toy import ToyProvider
+from tests.hosts.engine import Client, DynamicPlugin, DynamicProcess, FakeEngine, Plugin
+from tests.hosts.toy import ToyProvider, World
+from tests.hosts.toy_dynamic import Thing
 
 
 @pytest.fixture
@@ -29,11 +30,15 @@ def plugin(engine: FakeEngine) -> Iterator[Plugin]:
 @pytest.fixture(params=["pulumi", "dynamic"])
 def client(request: pytest.FixtureRequest, engine: FakeEngine, tmp_path: Path) -> Iterator[Client]:
     """The same toys through each host."""
-    if request.param == "dynamic":
-        client: Client = DynamicPlugin(tmp_path / "world.json")
-    else:
+    if request.param == "pulumi":
         plugin = Plugin(ToyProvider(), engine)
         plugin.start()
-        client = plugin
+        yield plugin
+        plugin.stop()
+        return
+    file = tmp_path / "world.json"
+    process = DynamicProcess({"toy:must": "yes", "toy:world": str(file)})
+    client = DynamicPlugin(process, Thing, World(file), "toy")
     yield client
     client.stop()
+    process.stop()

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent import futures
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,13 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.struct_pb2 import Struct
 from kiln.framework.context import StepObserver
 from kiln.framework.values import reveal
+from kiln.hosts.dynamic.resources import DynamicResource
 from kiln.hosts.dynamic.server import LOGICAL_NAME
 from kiln.hosts.pulumi import decode, encode
 from kiln.hosts.pulumi.errors import DETAILS_KEY
 from kiln.hosts.pulumi.log import EngineLog
 from kiln.hosts.pulumi.proto import engine_pb2, engine_pb2_grpc, provider_pb2, provider_pb2_grpc, status_pb2
 from kiln.hosts.pulumi.server import Servicer, serve
-
-from tests.hosts.toy import ToyProvider, World
 
 URN = "urn:pulumi:dev::project::toy:index:Thing::"
 TYPE = "toy:index:Thing"
@@ -53,13 +52,13 @@ class FakeEngine(engine_pb2_grpc.EngineServicer):
 
 
 class Client:
-    """A served provider, spoken to in plain data."""
+    """One kind of a served provider, spoken to in plain data. ``world`` is what its objects are in."""
 
-    type = TYPE
-
-    def __init__(self, channel: grpc.Channel, world: World) -> None:
+    def __init__(self, channel: grpc.Channel, world: Any, type: str = TYPE) -> None:
         self.stub = provider_pb2_grpc.ResourceProviderStub(channel)
         self.world = world
+        self.type = type
+        self.urn = f"urn:pulumi:dev::project::{type}::"
         self._channel = channel
 
     def stop(self) -> None:
@@ -76,7 +75,7 @@ class Client:
         self, name: str, news: Mapping[str, Any], olds: Mapping[str, Any] | None = None, **more: Any
     ) -> provider_pb2.CheckResponse:
         request = provider_pb2.CheckRequest(
-            urn=URN + name,
+            urn=self.urn + name,
             name=name,
             type=self.type,
             news=self._inputs(name, news),
@@ -101,7 +100,7 @@ class Client:
         self, name: str, inputs: Mapping[str, Any], *, preview: bool = False, timeout: float = 0
     ) -> provider_pb2.CreateRequest:
         return provider_pb2.CreateRequest(
-            urn=URN + name,
+            urn=self.urn + name,
             name=name,
             type=self.type,
             properties=self._bag(inputs),
@@ -114,7 +113,7 @@ class Client:
     ) -> provider_pb2.DiffResponse:
         request = provider_pb2.DiffRequest(
             id=id,
-            urn=URN + "one",
+            urn=self.urn + "one",
             type=self.type,
             olds=self._bag(state),
             old_inputs=self._bag(olds),
@@ -126,7 +125,7 @@ class Client:
     def read(
         self, id: str, inputs: Mapping[str, Any] | None = None, state: Mapping[str, Any] | None = None
     ) -> provider_pb2.ReadResponse:
-        request = provider_pb2.ReadRequest(id=id, urn=URN + "one", type=self.type)
+        request = provider_pb2.ReadRequest(id=id, urn=self.urn + "one", type=self.type)
         if inputs is not None:
             request.inputs.CopyFrom(self._bag(inputs))
         if state is not None:
@@ -145,7 +144,7 @@ class Client:
     ) -> dict[str, Any]:
         request = provider_pb2.UpdateRequest(
             id=id,
-            urn=URN + "one",
+            urn=self.urn + "one",
             type=self.type,
             olds=self._bag(state),
             old_inputs=self._bag(olds),
@@ -156,7 +155,7 @@ class Client:
 
     def delete(self, id: str, state: Mapping[str, Any]) -> None:
         properties = self._bag(state)
-        self.stub.Delete(provider_pb2.DeleteRequest(id=id, urn=URN + "one", type=self.type, properties=properties))
+        self.stub.Delete(provider_pb2.DeleteRequest(id=id, urn=self.urn + "one", type=self.type, properties=properties))
 
     def start_create(self, name: str, inputs: Mapping[str, Any]) -> futures.Future[tuple[str, dict[str, Any]]]:
         """A create in a thread of its own."""
@@ -175,19 +174,30 @@ class Client:
 class Plugin(Client):
     """A provider served by the Pulumi host in this process."""
 
-    def __init__(self, provider: ToyProvider, engine: FakeEngine, observer: StepObserver | None = None) -> None:
+    def __init__(
+        self,
+        provider: Any,
+        engine: FakeEngine,
+        observer: StepObserver | None = None,
+        *,
+        type: str = TYPE,
+        config: Mapping[str, Any] | None = None,
+        world: Any = None,
+    ) -> None:
         self.provider = provider
+        self._config = {"must": "yes"} if config is None else config
         self._engine = engine
         self._log = EngineLog(engine.address)
         servicer = Servicer(self._log, observer)
         servicer.load(lambda: provider)
         self._server, port = serve(servicer)
-        super().__init__(grpc.insecure_channel(f"127.0.0.1:{port}"), provider.world)
+        within = provider.world if world is None else world
+        super().__init__(grpc.insecure_channel(f"127.0.0.1:{port}"), within, type)
 
     def start(self) -> None:
         """What the engine does before it uses a resource."""
         self.stub.Handshake(provider_pb2.ProviderHandshakeRequest(engine_address=self._engine.address))
-        self.stub.Configure(provider_pb2.ConfigureRequest(args=encode.properties({"must": "yes"})))
+        self.stub.Configure(provider_pb2.ConfigureRequest(args=encode.properties(self._config)))
 
     def stop(self) -> None:
         super().stop()
@@ -195,26 +205,34 @@ class Plugin(Client):
         self._log.close()
 
 
-class DynamicPlugin(Client):
-    """The toys in Pulumi's own dynamic plugin, a process of its own; the world is a file both can see."""
+class DynamicProcess:
+    """Pulumi's own dynamic plugin, a process of its own. ``command`` is what it is started by."""
 
-    type = "pulumi-python:dynamic/toy:Thing"
-
-    def __init__(self, world: Path) -> None:
-        from pulumi.dynamic.dynamic import serialize_provider
-
-        from tests.hosts.toy_dynamic import Thing
-
+    def __init__(self, config: Mapping[str, Any], command: Sequence[str] = ("-m", "pulumi.dynamic")) -> None:
         root = Path(__file__).parents[2]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root / "provider"), str(root)])}
-        command = [sys.executable, "-u", "-m", "pulumi.dynamic"]
-        self._process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        argv = [sys.executable, "-u", *command]
+        self._process = subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
-        port = self._process.stdout.readline().strip()
-        super().__init__(grpc.insecure_channel(f"127.0.0.1:{port}"), World(world))
-        self._stub = serialize_provider(Thing._stub)
-        config = encode.properties({"toy:must": "yes", "toy:world": str(world)})
-        self.stub.Configure(provider_pb2.ConfigureRequest(args=config))
+        self.address = f"127.0.0.1:{self._process.stdout.readline().strip()}"
+        with grpc.insecure_channel(self.address) as channel:
+            request = provider_pb2.ConfigureRequest(args=encode.properties(config))
+            provider_pb2_grpc.ResourceProviderStub(channel).Configure(request)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.communicate()
+
+
+class DynamicPlugin(Client):
+    """The resources of a class served by Pulumi's dynamic plugin."""
+
+    def __init__(self, process: DynamicProcess, resource: type[DynamicResource], world: Any, module: str) -> None:
+        from pulumi.dynamic.dynamic import serialize_provider
+
+        type = f"pulumi-python:dynamic/{module}:{resource.__name__}"
+        super().__init__(grpc.insecure_channel(process.address), world, type)
+        self._stub = serialize_provider(resource._stub)
 
     def _bag(self, data: Mapping[str, Any]) -> Struct:
         """The engine does not send secrets to a provider that does not say it accepts them."""
@@ -222,11 +240,6 @@ class DynamicPlugin(Client):
 
     def _inputs(self, name: str, data: Mapping[str, Any]) -> Struct:
         return self._bag({**data, LOGICAL_NAME: name})
-
-    def stop(self) -> None:
-        super().stop()
-        self._process.terminate()
-        self._process.communicate()
 
 
 def detail(error: Any, kind: Any) -> Any:

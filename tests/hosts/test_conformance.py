@@ -1,4 +1,7 @@
-"""What every resource must do, through every host. The dynamic host answers what Pulumi lets it answer."""
+"""What a host must do with every kind of field, on a toy. Kiln's own resources have the table in ``tests/conformance``.
+
+The dynamic host answers what Pulumi lets it answer.
+"""
 
 from __future__ import annotations
 

@@ -168,6 +168,7 @@ class Image(Resource[ImageInputs, ImageState]):
             return mark_at_start[0]
 
         def store(ctx: Context) -> None:
+            _release_orphans(ctx, volumes, ref)
             claim_volume(ctx, volumes, ref, mark(ctx))
             wanted = content.Wanted(inputs.source, "source", inputs.checksum, inputs.format)
             put = content.store(ctx, self._site, volumes, ref, wanted, mark(ctx))
@@ -251,9 +252,20 @@ def release_image(ctx: Context, volumes: Volumes, ref: VolumeRef) -> None:
     """Delete an image with the kernel and initial RAM disk that the same operation stored beside it."""
     mark = volumes.read_mark(ctx, ref)
     if mark is not None:
-        for kind in ("initrd", "kernel"):
-            release_volume(ctx, volumes, companion(ref, kind), mark)
+        _release_companions(ctx, volumes, ref, mark)
     release_volume(ctx, volumes, ref)
+
+
+def _release_companions(ctx: Context, volumes: Volumes, ref: VolumeRef, mark: Mark) -> None:
+    for kind in ("initrd", "kernel"):
+        release_volume(ctx, volumes, companion(ref, kind), mark)
+
+
+def _release_orphans(ctx: Context, volumes: Volumes, ref: VolumeRef) -> None:
+    """Delete the kernel and initial RAM disk of an image that was deleted behind Kiln's back: they are of no use."""
+    mark = volumes.read_mark(ctx, ref)
+    if mark is not None and mark.phase == "done" and not volumes.exists(ctx, ref):
+        _release_companions(ctx, volumes, ref, mark)
 
 
 def companion(ref: VolumeRef, kind: str) -> VolumeRef:

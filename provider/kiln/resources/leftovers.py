@@ -15,6 +15,7 @@ from kiln.ports.nodes import Node
 from kiln.ports.volumes import VolumeRef
 from kiln.resources.image import release_image
 from kiln.resources.ownership import held, refuse_overlaid, release_volume
+from kiln.resources.server import storage
 from kiln.resources.server.seeds import ended_seed, remove_seed
 from kiln.transfer.upload import discard_temporaries
 
@@ -128,15 +129,8 @@ def _remove_guest(node: Node, domain: Domain, ctx: Context) -> None:
         raise Refused(
             f"guest '{domain.name}' is not Kiln's any more", action="remove it with virsh when it is not needed"
         )
+    made = storage.made_with(ctx, node.volumes, current)
     node.domains.destroy(ctx, domain.uuid)
     node.domains.undefine(ctx, domain.uuid)
-    for disk in domain.disks:
-        if disk.path is None:
-            continue
-        try:
-            ref = node.volumes.by_path(ctx, disk.path).ref
-        except NotFound:
-            continue
-        mark = node.volumes.read_mark(ctx, ref)
-        if mark is not None and mark.role in ("root", "seed") and mark.operation == current.mark.operation:
-            release_volume(ctx, node.volumes, ref)
+    for ref in made.values():
+        release_volume(ctx, node.volumes, ref)

@@ -577,6 +577,7 @@ class Server(pulumi.CustomResource):
             __props__.__dict__["initial_password"] = None
             __props__.__dict__["interfaces"] = None
             __props__.__dict__["node_identity"] = None
+            __props__.__dict__["pending_restart"] = None
             __props__.__dict__["root_disk_size"] = None
             __props__.__dict__["state"] = None
             __props__.__dict__["transient"] = None
@@ -627,6 +628,7 @@ class Server(pulumi.CustomResource):
         __props__.__dict__["networks"] = None
         __props__.__dict__["node"] = None
         __props__.__dict__["node_identity"] = None
+        __props__.__dict__["pending_restart"] = None
         __props__.__dict__["platform_config"] = None
         __props__.__dict__["pool"] = None
         __props__.__dict__["power_state"] = None
@@ -808,6 +810,14 @@ class Server(pulumi.CustomResource):
         Identity of the node, the same for all its URIs.
         """
         return pulumi.get(self, "node_identity")
+
+    @_builtins.property
+    @pulumi.getter(name="pendingRestart")
+    def pending_restart(self) -> pulumi.Output[Optional[Sequence[_builtins.str]]]:
+        """
+        Properties that the guest will have otherwise when it starts again, because its definition was changed and not the running guest, or the other way round. The next `up` puts the definition right.
+        """
+        return pulumi.get(self, "pending_restart")
 
     @_builtins.property
     @pulumi.getter(name="platformConfig")

@@ -316,6 +316,19 @@ def test_an_update_of_a_guest_that_is_gone_says_so(world: World, made: Outcome) 
         world.update("Server", made, memory="1GiB")
 
 
+def test_a_guest_that_was_renamed_keeps_its_root_disk_until_it_is_deleted_with_it(
+    world: World, made: Outcome, image: str
+) -> None:
+    world.node.domains._change(made.id, name="theirs")
+    found = world.read("Server", made)
+    assert found is not None
+    changed = world.update("Server", found, memory="1GiB")
+    paths = [disk.path for disk in world.node.domains.get(world.context(), made.id).disks]
+    assert world.node.volumes.get(world.context(), ROOT).path in paths
+    world.delete("Server", changed)
+    assert world.inventory()["volumes"] == {image}
+
+
 def test_deleting_removes_the_guest_and_what_it_owns_and_nothing_else(world: World, image: str) -> None:
     disk = world.create("Disk", "data", size="1MiB")
     server = world.create("Server", "it", image=image, disks=[disk.id], shutdownTimeout=1)

@@ -88,7 +88,7 @@ def test_drift_is_told_in_the_words_of_a_program(world: World, image: str) -> No
 def test_a_guest_that_would_get_less_or_could_get_more_than_was_asked_for_has_drifted(
     world: World, image: str, changes: dict[str, int], told: dict[str, Any]
 ) -> None:
-    server = world.create("Server", "it", image=image, memory="512MiB", vcpus=2)
+    server = world.create("Server", "it", image=image, memory="512MiB", vcpus=2, powerState="stopped")
     world.node.domains._change(server.id, **changes)
     found = seen(world, server)
     assert found.inputs == {**world.inputs("Server", server), **told}
@@ -120,11 +120,12 @@ def test_a_disk_taken_from_a_running_guest_is_seen_and_given_back(world: World, 
     assert {disk.target for disk in after.disks} == {"vda", "vdb", "sda"}
 
 
-@pytest.mark.parametrize("how", ["live", "config"])
-def test_a_root_disk_that_is_only_detached_is_attached_again(world: World, running: Outcome, how: str) -> None:
+@pytest.mark.parametrize("power", ["running", "stopped"])
+def test_a_root_disk_that_is_only_detached_is_attached_again(world: World, running: Outcome, power: str) -> None:
+    if power == "stopped":
+        running = world.update("Server", running, powerState="stopped", shutdownTimeout=1)
     domain = world.node.domains.get(world.context(), running.id)
-    assert domain.live is not None
-    if how == "live":
+    if domain.live is not None:
         play(world, running, disks=without(domain.live.disks, "vda"))
     else:
         world.node.domains._change(running.id, disks=without(domain.disks, "vda"))
@@ -137,7 +138,7 @@ def test_a_root_disk_that_is_only_detached_is_attached_again(world: World, runni
 def test_a_detached_root_disk_is_lost_to_a_server_of_another_image(world: World, running: Outcome) -> None:
     other = world.create("Image", "other", source=world.raw()).id
     domain = world.node.domains.get(world.context(), running.id)
-    world.node.domains._change(running.id, disks=without(domain.disks, "vda"))
+    play(world, running, disks=without(domain.disks, "vda"))
     found = seen(world, running)
     found.state.pop("image", None)
     assert world.diff("Server", found, image=other).replaces
@@ -186,3 +187,48 @@ def test_a_guest_undefined_while_it_runs_is_defined_again_and_runs_on(
     assert (domain.state, domain.transient, domain.autostart) == ("running", False, autostart)
     assert domain.live is started
     assert world.diff("Server", seen(world, updated)).empty
+
+
+@pytest.mark.requirement("CP-69")
+@pytest.mark.parametrize(
+    ("changes", "pending"),
+    [
+        ({"current_memory": 131072}, ["memory"]),
+        ({"memory": 1 << 20}, ["memory"]),
+        ({"vcpus": 4}, ["vcpus"]),
+        ({"nics": ()}, ["networks"]),
+        ({"disks": "vdb"}, ["disks"]),
+        ({"disks": "vda"}, ["image"]),
+    ],
+    ids=str,
+)
+def test_a_definition_that_is_not_what_runs_is_told_and_put_right_while_the_guest_runs_on(
+    world: World, running: Outcome, changes: dict[str, Any], pending: list[str]
+) -> None:
+    before = world.node.domains.get(world.context(), running.id)
+    if "disks" in changes:
+        changes = {"disks": without(before.disks, changes["disks"])}
+    world.node.domains._change(running.id, **changes)
+    found = seen(world, running)
+    assert (drift(world, running), found.state["pendingRestart"]) == ({}, pending)
+    assert seen(world, found).state == found.state
+    (change,) = world.diff("Server", found).changes
+    assert (change.path, change.impact) == (("pendingRestart",), Impact.LIVE)
+    updated = world.update("Server", found)
+    after = world.node.domains.get(world.context(), running.id)
+    assert (after.disks, after.nics, after.memory, after.vcpus) == (
+        before.disks,
+        before.nics,
+        before.memory,
+        before.vcpus,
+    )
+    assert after.live is before.live
+    assert "pendingRestart" not in seen(world, updated).state
+
+
+def test_what_a_running_guest_lost_is_told_alike_by_every_refresh(world: World, running: Outcome) -> None:
+    play(world, running, memory=256 << 10)
+    first = seen(world, running)
+    assert first.state["pendingRestart"] == ["memory"]
+    second = seen(world, first)
+    assert (second.inputs, second.state) == (first.inputs, first.state)

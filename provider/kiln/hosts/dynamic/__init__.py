@@ -18,6 +18,8 @@ What ``pulumi.dynamic`` cannot do, so that the plugin stays the better choice:
   guest beyond what is printed.
 * Previews: outputs are unknown in every preview of a create or an update.
 * Errors: Pulumi prints a Python traceback above the message.
+* Ownership by URN: marks name no resource, since the host is not told which one it serves. The root disk of a guest
+  that somebody undefined is therefore not taken back; `kiln gc --state` removes it.
 * Autonaming: a project's patterns are not handed over; the logical name is used.
 * Import by the CLI, functions, other languages and YAML: need the plugin.
 * Assets: Pulumi cannot compare them, so a file or remote asset is handed over as its path or URL.

@@ -12,7 +12,7 @@ from kiln.framework.errors import NotFound
 from kiln.framework.units import Size
 from kiln.ports.domains import Domain, DomainDisk, DomainNic
 from kiln.ports.nodes import Node
-from kiln.ports.volumes import Volume
+from kiln.ports.volumes import Volume, VolumeRef
 from kiln.resources.server import storage
 from kiln.resources.server.layout import mac_address
 from kiln.resources.server.model import Interface, Nic, ServerInputs, ServerState
@@ -57,41 +57,83 @@ def _imported(ctx: Context, node: Node, domain: Domain, known: Known, root: Volu
     )  # fmt: skip
 
 
-def inputs_now(ctx: Context, node: Node, domain: Domain, known: Known, root: Volume | None) -> ServerInputs:
-    """The inputs with every property that drifted replaced by what is there."""
+@dataclass(frozen=True)
+class _View:
+    """What a guest has, or will have: by its live definition, or by its persistent one. Memory in KiB."""
+
+    memory: tuple[int | None, ...]
+    vcpus: tuple[int | None, ...]
+    disks: Sequence[DomainDisk]
+    nics: Sequence[DomainNic]
+
+
+def inputs_now(
+    ctx: Context, node: Node, domain: Domain, known: Known, root: Volume | None
+) -> tuple[ServerInputs, list[str]]:
+    """The inputs with every property that drifted replaced by what the guest has now, and the properties that it will
+    have otherwise when it starts again, because somebody changed only its definition or only the running guest."""
     base = known.inputs or _imported(ctx, node, domain, known, root)
     drift: dict[str, object] = {"name": domain.name, "node": known.uri}
-    live_memory, live_vcpus = _live(domain, base)
-    if (memory := _other_than(base.memory.kib, domain.current_memory, domain.memory, live_memory)) is not None:
-        drift["memory"] = Size.of(memory * 1024)
-    if (vcpus := _other_than(base.vcpus, domain.current_vcpus, domain.vcpus, live_vcpus)) is not None:
-        drift["vcpus"] = vcpus
     if base.autostart != domain.autostart:
         drift["autostart"] = domain.autostart
     if (base.description or None) != (domain.description or None):
         drift["description"] = domain.description
+    graphics = "vnc" if domain.graphics == "vnc" else "none"
+    if base.graphics != graphics:
+        drift["graphics"] = graphics
     power = "running" if domain.state == "running" else "stopped"
     if base.power_state != power:
         drift["power_state"] = power
-    drift |= _disk_drift(ctx, node, domain.disks, base) | _nic_drift(domain.uuid, domain.nics, known, base)
-    if (live := domain.live) is not None:
-        if "disks" not in drift and list(map(_place, live.disks)) != list(map(_place, domain.disks)):
-            drift |= _disk_drift(ctx, node, live.disks, base)
-        if "networks" not in drift:
-            drift |= _nic_drift(domain.uuid, live.nics, known, base)
-    return base.model_copy(update=drift)
+    own = storage.own_refs(ctx, node.volumes, base, domain)
+
+    def look(view: _View, inputs: ServerInputs) -> dict[str, object]:
+        return _hardware_drift(ctx, node, (domain.uuid, own), view, inputs, known.state)
+
+    defined, live = _defined(domain), _live(domain)
+    now = base.model_copy(update=drift | look(live or defined, base))
+    waiting = look(defined, now) if live is not None and _differ(live, defined) else {}
+    return now, sorted(waiting)
 
 
-def _live(domain: Domain, base: ServerInputs) -> tuple[int | None, int | None]:
-    """Memory (KiB) and virtual CPUs of a guest that runs. QEMU gives whole MiB, which is not a drift."""
-    if domain.live is None:
-        return None, None
-    same = abs(domain.live.memory - base.memory.kib) < _MIB
-    return None if same else domain.live.memory, domain.live.vcpus
+def _defined(domain: Domain) -> _View:
+    memory, vcpus = (domain.current_memory, domain.memory), (domain.current_vcpus, domain.vcpus)
+    return _View(memory, vcpus, domain.disks, domain.nics)
 
 
-def _place(disk: DomainDisk) -> tuple[str, str | None]:
-    return disk.target, disk.path
+def _live(domain: Domain) -> _View | None:
+    if (live := domain.live) is None:
+        return None
+    # QEMU gives whole MiB.
+    defined = domain.memory if domain.current_memory is None else domain.current_memory
+    memory = defined if abs(live.memory - defined) < _MIB else live.memory
+    return _View((memory,), (live.vcpus,), live.disks, live.nics)
+
+
+def _differ(live: _View, defined: _View) -> bool:
+    """Whether it is worth a closer look: for nearly all guests both are the same."""
+    return _told(live) != _told(defined) or len({*defined.memory, None}) > 2 or len({*defined.vcpus, None}) > 2
+
+
+def _told(view: _View) -> tuple[object, ...]:
+    disks, nics = [(disk.target, disk.path) for disk in view.disks], [(nic.mac, nic.source) for nic in view.nics]
+    return view.memory[-1], view.vcpus[-1], disks, nics
+
+
+def _hardware_drift(
+    ctx: Context,
+    node: Node,
+    guest: tuple[str, tuple[VolumeRef, VolumeRef]],
+    view: _View,
+    base: ServerInputs,
+    state: ServerState | None,
+) -> dict[str, object]:
+    uuid, own = guest
+    drift: dict[str, object] = {}
+    if (memory := _other_than(base.memory.kib, *view.memory)) is not None:
+        drift["memory"] = Size.of(memory * 1024)
+    if (vcpus := _other_than(base.vcpus, *view.vcpus)) is not None:
+        drift["vcpus"] = vcpus
+    return drift | _disk_drift(ctx, node, view.disks, base, own) | _nic_drift(uuid, view.nics, state, base)
 
 
 def _other_than(stated: int, *seen: int | None) -> int | None:
@@ -99,18 +141,20 @@ def _other_than(stated: int, *seen: int | None) -> int | None:
     return next((value for value in seen if value not in (None, stated)), None)
 
 
-def _disk_drift(ctx: Context, node: Node, disks: Sequence[DomainDisk], base: ServerInputs) -> dict[str, object]:
-    """Disks in their order, hard disks and CDs each by themselves, without those that belong to the server."""
-    root, seed = storage.root_ref(base), storage.seed_ref(base)
+def _disk_drift(
+    ctx: Context, node: Node, disks: Sequence[DomainDisk], base: ServerInputs, own: tuple[VolumeRef, VolumeRef]
+) -> dict[str, object]:
+    """Disks in their order, hard disks and CDs each by themselves, without the root disk and seed that are its own."""
+    root, seed = own
     hard: list[str] = []
     cds: list[str] = []
     root_there = False
     for disk in sorted(disks, key=_bus_order):
         if disk.path is None:
             continue
-        own = {root.name: root, seed.name: seed}.get(disk.path.rpartition("/")[2])
-        if own is not None and storage.is_own(ctx, node.volumes, own):
-            root_there = root_there or (own == root and node.volumes.exists(ctx, own))
+        ref = {root.name: root, seed.name: seed}.get(disk.path.rpartition("/")[2])
+        if ref is not None and storage.is_own(ctx, node.volumes, ref):
+            root_there = root_there or (ref == root and node.volumes.exists(ctx, ref))
         else:
             (cds if disk.device == "cdrom" else hard).append(_id_of(ctx, node, disk.path))
     drift: dict[str, object] = {}
@@ -134,10 +178,12 @@ def _bus_order(disk: DomainDisk) -> tuple[int, str]:
     return len(disk.target), disk.target
 
 
-def _nic_drift(uuid: str, seen: Sequence[DomainNic], known: Known, base: ServerInputs) -> dict[str, object]:
+def _nic_drift(
+    uuid: str, seen: Sequence[DomainNic], state: ServerState | None, base: ServerInputs
+) -> dict[str, object]:
     """Interfaces compare by what a program states; what it left out compares with what the node gave before."""
     asked = base.networks if base.networks is not None else [Nic()]
-    before = list((known.state.interfaces if known.state is not None else None) or [])
+    before = list((state.interfaces if state is not None else None) or [])
     same = len(asked) == len(seen) and all(
         nic.mac == (want.mac or mac_address(uuid, index))
         and (nic.model or "virtio") == want.model

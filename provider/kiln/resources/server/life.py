@@ -43,12 +43,15 @@ def making(node: Node, work: Work) -> list[Step]:
     return steps
 
 
-def changing(node: Node, work: Work, changed: set[str]) -> list[Step]:
-    """A guest that exists takes on its new definition: the definition first, so that a refused one changes nothing."""
+def changing(node: Node, work: Work, changed: set[str], *, redefine: bool) -> list[Step]:
+    """A guest that exists takes on its new definition: the definition first, so that a refused one changes nothing.
+
+    ``redefine``: its definition is to be put right though nothing that it holds changed.
+    """
     domain, new = work.domain, work.inputs
     assert domain is not None
     restarts = bool(changed - LIVE_FIELDS)
-    redefine = restarts or domain.transient
+    redefine = redefine or restarts
     grows = "disk_size" in changed and new.disk_size is not None and work.root is not None
     active = domain.state in ("running", "paused")
     steps = []

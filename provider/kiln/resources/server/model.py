@@ -202,6 +202,11 @@ class ServerState(ServerInputs):
     state: Literal["running", "stopped", "paused", "crashed", "saved"] = out(
         "The guest's power state.", changes_with=("power_state",)
     )
+    pending_restart: list[str] | None = out(
+        "Properties that the guest will have otherwise when it starts again, because its definition was changed and not"
+        " the running guest, or the other way round. The next `up` puts the definition right.",
+        unfinished="the definition is put right",
+    )
     transient: bool | None = out(
         "True for a guest that was undefined while it ran, and would be gone when it stops; the next `up` defines it.",
         unfinished="the guest was undefined while it ran, and is defined again",

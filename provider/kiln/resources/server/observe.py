@@ -30,7 +30,8 @@ def state(node: Node, work: Work) -> ServerState:
     """The state after an operation, from what its steps saw."""
     assert work.domain is not None
     assert work.ground is not None
-    rest = _Rest(work.ground.identity, root_size(work), work.addresses, work.password, work.vnc_password)
+    addresses = work.addresses if work.domain.state == "running" else []
+    rest = _Rest(work.ground.identity, root_size(work), addresses, work.password, work.vnc_password)
     return _state(node, work.inputs, work.domain, rest)
 
 
@@ -43,7 +44,7 @@ def found(ctx: Context, node: Node, domain: Domain, known: Known) -> Found[Serve
     """The guest as it is now, in the shape a program would state it."""
     before = known.state
     root = own_root(ctx, node, domain) if known.inputs is None else None
-    inputs = inputs_now(ctx, node, domain, known, root)
+    inputs, pending = inputs_now(ctx, node, domain, known, root)
     size = Size.of(root.virtual_size) if root is not None else None
     rest = _Rest(
         node.identity(ctx),
@@ -52,7 +53,8 @@ def found(ctx: Context, node: Node, domain: Domain, known: Known) -> Found[Serve
         before.initial_password if before is not None else None,
         before.vnc_password if before is not None else None,
     )
-    return Found(domain.uuid, inputs, _state(node, inputs, domain, rest))
+    now = _state(node, inputs, domain, rest).model_copy(update={"pending_restart": pending or None})
+    return Found(domain.uuid, inputs, now)
 
 
 def _state(node: Node, inputs: ServerInputs, domain: Domain, rest: _Rest) -> ServerState:
@@ -63,7 +65,9 @@ def _state(node: Node, inputs: ServerInputs, domain: Domain, rest: _Rest) -> Ser
         node_identity=rest.identity,
         uuid=domain.uuid,
         root_disk_size=rest.root_disk_size,
-        interfaces=[Interface(mac=nic.mac, network=nic.network, bridge=nic.bridge) for nic in domain.nics],
+        interfaces=[
+            Interface(mac=nic.mac, network=nic.network, bridge=nic.bridge) for nic in (domain.live or domain).nics
+        ],
         addresses=rest.addresses,
         initial_password=rest.password,
         console=Console(

@@ -138,7 +138,7 @@ class Server(Resource[ServerInputs, ServerState]):
             require_networks(ctx, node, new, work.ground)
         steps = [
             Step("find the guest", lambda ctx: None, keeps=True),
-            *life.changing(node, work, changed),
+            *life.changing(node, work, changed, redefine=bool(state.transient or state.pending_restart)),
             *life.starting(node, work),
             *life.settling(node, work),
         ]
@@ -169,16 +169,16 @@ class Server(Resource[ServerInputs, ServerState]):
     def delete(self, ctx: Context, id: str, state: ServerState) -> None:
         """Shut the guest down, undefine it, and delete the volumes that belong to it."""
         node = self._site.node_to_change(ctx, state.node)
-        if storage.is_own(ctx, node.volumes, storage.root_ref(state)):
-            refuse_overlaid(ctx, node.volumes, storage.root_ref(state), "root disk")
+        own = storage.to_delete(ctx, node, id, state)
+        for ref in own:
+            refuse_overlaid(ctx, node.volumes, ref, "root disk")
         try:
             node.domains.shutdown(ctx, id, float(state.shutdown_timeout))
             node.domains.undefine(ctx, id)
         except NotFound:
             pass
-        for ref in (storage.seed_ref(state), storage.root_ref(state)):
-            if storage.is_own(ctx, node.volumes, ref):
-                release_volume(ctx, node.volumes, ref)
+        for ref in own:
+            release_volume(ctx, node.volumes, ref)
 
 
 def vnc_password(inputs: ServerInputs) -> str | None:

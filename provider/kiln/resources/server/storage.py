@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid as uuids
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from kiln.framework.context import Context
 from kiln.framework.errors import InputError, NotFound
 from kiln.ports.domains import BootSpec, Domain, Domains
 from kiln.ports.marks import Mark
+from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef, Volumes
 from kiln.resources import cloning
 from kiln.resources.names import volume_ref
@@ -124,12 +126,45 @@ def is_own(ctx: Context, volumes: Volumes, ref: VolumeRef) -> bool:
     return mark is not None and mark.role in ("root", "seed")
 
 
+def made_with(ctx: Context, volumes: Volumes, domain: Domain) -> dict[str, VolumeRef]:
+    """The root disk and the seed, by role, that a guest's operation made with it, whatever its name is now."""
+    found: dict[str, VolumeRef] = {}
+    maker = domain.mark.operation if domain.mark is not None else None
+    for path in [disk.path for disk in domain.disks if disk.path]:
+        try:
+            ref = volumes.by_path(ctx, path).ref
+        except NotFound:
+            continue
+        mark = volumes.read_mark(ctx, ref)
+        if mark is not None and mark.role in ("root", "seed") and mark.operation == maker:
+            found[mark.role] = ref
+    return found
+
+
+def own_refs(ctx: Context, volumes: Volumes, inputs: ServerInputs, domain: Domain) -> tuple[VolumeRef, VolumeRef]:
+    """Where a guest's root disk and seed are: under its name, or the one it was made with if somebody renamed it."""
+    root, seed = root_ref(inputs), seed_ref(inputs)
+    attached = {(disk.path or "").rpartition("/")[2] for disk in domain.disks}
+    if inputs.image is None or root.name in attached:
+        return root, seed
+    made = made_with(ctx, volumes, domain)
+    return made.get("root", root), made.get("seed", seed)
+
+
+def to_delete(ctx: Context, node: Node, uuid: str, inputs: ServerInputs) -> list[VolumeRef]:
+    """The volumes that go with a guest: those of its name, and those made with it under an earlier one."""
+    found = [ref for ref in (seed_ref(inputs), root_ref(inputs)) if is_own(ctx, node.volumes, ref)]
+    with contextlib.suppress(NotFound):
+        found += made_with(ctx, node.volumes, node.domains.get(ctx, uuid)).values()
+    return list(dict.fromkeys(found))
+
+
 def own_volumes(
     ctx: Context, volumes: Volumes, inputs: ServerInputs, domain: Domain
 ) -> tuple[Attached | None, Attached | None]:
     """The root disk of a guest that exists, attached to it or not, and its seed while it is attached."""
     paths = {disk.path for disk in domain.disks if disk.path}
-    root, seed = (_own_chain(ctx, volumes, ref) for ref in (root_ref(inputs), seed_ref(inputs)))
+    root, seed = (_own_chain(ctx, volumes, ref) for ref in own_refs(ctx, volumes, inputs, domain))
     return (
         Attached(root) if root is not None and (inputs.image is not None or root[0].path in paths) else None,
         Attached(seed, cd=True) if seed is not None and seed[0].path in paths else None,

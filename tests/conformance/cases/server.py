@@ -1,0 +1,264 @@
+"""Server: a guest that states everything it can, and waits for its first boot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kiln.firstboot.metadata import TOKEN
+from kiln.framework.context import Context
+from kiln.framework.model import Impact
+from kiln.ports.domains import Address, DomainNic
+from kiln.ports.nodes import Network
+from kiln.ports.volumes import VolumeRef
+from kiln.resources import leftovers
+from kiln.resources.server import Server
+from kiln.resources.server.storage import instance_id
+
+from tests.conformance.case import Case, Change, Drift, Stumble
+from tests.conformance.world import ALIAS, OTHER, URI, World
+from tests.fakes.memory_domains import MemoryGuest
+
+NIC = {"network": "default", "mac": "52:54:00:00:00:07", "model": "e1000"}
+BOOT = {"kernel": "/boot/kernel", "initrd": "/boot/initrd", "cmdline": "quiet", "order": ["hd"]}
+FIRST_BOOT = {
+    "hostname": "first",
+    "user": "admin",
+    "password": "sesame-sesame",
+    "authorizedKeys": ["ssh-ed25519 AAAA one"],
+    "userData": "#cloud-config\npackages: [secret-package]\n",
+    "networkConfig": "version: 2\n",
+    "metadata": {"role": "db"},
+}
+KILN_ONLY = "what Kiln does, which is in the state alone"
+DERIVED = "the definition holds what followed from it and from the node or the image, and not what was asked for"
+
+
+def verdict(guest: MemoryGuest) -> bytes:
+    return f"\r\n{TOKEN} {instance_id(guest.domain.uuid)} done\r\n".encode()
+
+
+def boots(guest: MemoryGuest) -> None:
+    guest.says = verdict(guest)
+    guest.addresses = [Address("52:54:00:00:00:07", "192.0.2.7", 24, "lease")]
+
+
+def panics(guest: MemoryGuest) -> None:
+    guest.says = b"Kernel panic - not syncing: VFS\r\n"
+
+
+def prepare(world: World) -> dict[str, Any]:
+    for name in ("base", "other"):
+        world.create("Image", name, source=world.raw(name))
+    world.create("Disk", "data", size="1MiB")
+    world.create("Disk", "cd", source=world.iso())
+    world.here.networks.known.append(Network("lab", active=True, bridge="virbr1", dhcp=True))
+    world.here.domains.newborn = boots
+    return {
+        "name": "it",
+        "node": URI,
+        "pool": "kiln",
+        "image": "kiln/base",
+        "diskSize": "8MiB",
+        "disks": ["kiln/data", "kiln/cd"],
+        "memory": "64MiB",
+        "vcpus": 2,
+        "cpuMode": "maximum",
+        "networks": [NIC],
+        "firmware": "efi",
+        "boot": BOOT,
+        "firstBoot": FIRST_BOOT,
+        "powerState": "running",
+        "autostart": True,
+        "graphics": "vnc",
+        "waitFor": "firstBoot",
+        "waitTimeout": 30,
+        "shutdownTimeout": 5,
+        "description": "the first",
+        "platformConfig": {"machine": "q35"},
+    }
+
+
+def told_otherwise(property: str, value: Any) -> Change:
+    return Change({"firstBoot": {**FIRST_BOOT, property: value}}, Impact.REPLACE, (f"firstBoot.{property}",))
+
+
+def wired_otherwise(*paths: str, **nic: str) -> Change:
+    return Change({"networks": [nic]}, Impact.RESTART, tuple(f"networks[0].{path}" for path in paths))
+
+
+def booted_otherwise(path: str, property: str, value: Any) -> Change:
+    return Change({"boot": {**BOOT, property: value}}, Impact.RESTART, (path,))
+
+
+# --- what happens behind Kiln's back ---------------------------------------------------------------------------------
+
+
+def is_renamed(world: World, id: str) -> None:
+    world.change_guest(id, name="theirs")
+
+
+def gets_memory(world: World, id: str) -> None:
+    world.change_guest(id, memory=128 << 10)
+
+
+def loses_a_cpu(world: World, id: str) -> None:
+    world.change_guest(id, vcpus=1)
+
+
+def is_kept_from_starting(world: World, id: str) -> None:
+    world.change_guest(id, autostart=False)
+
+
+def is_described(world: World, id: str) -> None:
+    world.change_guest(id, description="theirs")
+
+
+def crashes(world: World, id: str) -> None:
+    world.here.domains.play(id, "crashed")
+
+
+def is_paused(world: World, id: str) -> None:
+    world.here.domains.play(id, "paused")
+
+
+def loses_a_disk(world: World, id: str) -> None:
+    world.here.domains.detach_disk(Context(), id, "vdb")
+
+
+def loses_its_screen(world: World, id: str) -> None:
+    world.change_guest(id, graphics="none")
+
+
+def loses_its_root(world: World, id: str) -> None:
+    world.here.volumes.delete(Context(), VolumeRef("kiln", "it-root"))
+
+
+def is_wired_otherwise(world: World, id: str) -> None:
+    world.change_guest(id, nics=(DomainNic(NIC["mac"], "network", "lab", NIC["model"]),))
+
+
+def gets_another_card(world: World, id: str) -> None:
+    world.change_guest(id, nics=(DomainNic("52:54:00:00:00:09", "network", NIC["network"], "virtio"),))
+
+
+def loses_its_card(world: World, id: str) -> None:
+    world.change_guest(id, nics=())
+
+
+def is_undefined(world: World, id: str) -> None:
+    world.here.domains.destroy(Context(), id)
+    world.here.domains.undefine(Context(), id)
+
+
+def is_cleared_away(world: World) -> None:
+    """What `kiln gc --state … --yes` does."""
+    for item in leftovers.find(Context(), world.here, "kiln", {"kiln/base", "kiln/other", "kiln/data", "kiln/cd"}):
+        item.remove(Context())
+
+
+# --- a create that is not finished -----------------------------------------------------------------------------------
+
+
+def guests_panic(world: World) -> None:
+    world.here.domains.newborn = panics
+
+
+def boots_after_all(world: World, id: str) -> None:
+    guest = world.here.domains.guests[id]
+    boots(guest)
+    guest.console = guest.says
+
+
+SERVER = Case(
+    name="server",
+    resource=Server,
+    prepare=prepare,
+    changes=(
+        Change({"name": "other"}, Impact.REPLACE),
+        Change({"node": ALIAS}, Impact.LIVE),
+        Change({"node": OTHER}, Impact.REPLACE),
+        Change({"pool": "spare"}, Impact.REPLACE),
+        Change({"image": "kiln/other"}, Impact.REPLACE),
+        Change({"diskSize": "16MiB"}, Impact.LIVE),
+        Change({"diskSize": "8192KiB"}, None),
+        Change({"disks": ["kiln/data"]}, Impact.RESTART, ("disks[1]",)),
+        Change({"memory": "128MiB"}, Impact.RESTART),
+        Change({"vcpus": 1}, Impact.RESTART),
+        Change({"cpuMode": "auto"}, Impact.RESTART),
+        wired_otherwise("network", network="lab", mac=NIC["mac"], model="e1000"),
+        wired_otherwise("network", "bridge", bridge="virbr0", mac=NIC["mac"], model="e1000"),
+        wired_otherwise("mac", network="default", mac="52:54:00:00:00:08", model="e1000"),
+        wired_otherwise("model", network="default", mac=NIC["mac"], model="virtio"),
+        Change({"firmware": "bios"}, Impact.REPLACE),
+        booted_otherwise("boot.kernel", "kernel", "/boot/kernel-2"),
+        booted_otherwise("boot.initrd", "initrd", "/boot/initrd-2"),
+        booted_otherwise("boot.cmdline", "cmdline", "debug"),
+        booted_otherwise("boot.order[0]", "order", ["cdrom"]),
+        told_otherwise("hostname", "second"),
+        told_otherwise("user", "root"),
+        told_otherwise("password", "mellon-mellon"),
+        Change(
+            {"firstBoot": {**FIRST_BOOT, "authorizedKeys": ["ssh-ed25519 AAAA two"]}},
+            Impact.REPLACE,
+            ("firstBoot.authorizedKeys[0]",),
+        ),
+        told_otherwise("userData", "#cloud-config\n{}\n"),
+        told_otherwise("networkConfig", "version: 1\n"),
+        Change(
+            {"firstBoot": {**FIRST_BOOT, "metadata": {"role": "web"}}},
+            Impact.REPLACE,
+            ("firstBoot.metadata.role",),
+            about=("firstBoot.metadata",),
+        ),
+        Change({"powerState": "stopped"}, Impact.LIVE),
+        Change({"autostart": False}, Impact.LIVE),
+        Change({"graphics": "none"}, Impact.RESTART),
+        Change({"waitFor": "none"}, Impact.LIVE),
+        Change({"waitTimeout": 60}, Impact.LIVE),
+        Change({"shutdownTimeout": 60}, Impact.LIVE),
+        Change({"description": None}, Impact.LIVE),
+        Change({"platformConfig": {"machine": "pc"}}, Impact.RESTART, ("platformConfig.machine",), ("platformConfig",)),
+    ),
+    drifts=(
+        Drift("name", is_renamed, "theirs"),
+        Drift("memory", gets_memory, "128MiB"),
+        Drift("vcpus", loses_a_cpu, 1),
+        Drift("autostart", is_kept_from_starting, False),
+        Drift("description", is_described, "theirs"),
+        Drift("powerState", crashes, "stopped"),
+        Drift("powerState", is_paused, "stopped"),
+        Drift("disks", loses_a_disk, ["kiln/cd"]),
+        Drift("graphics", loses_its_screen, "none"),
+        Drift("image", loses_its_root, None),
+        Drift("networks", is_wired_otherwise, [{**NIC, "network": "lab"}]),
+        Drift("networks", gets_another_card, [{**NIC, "mac": "52:54:00:00:00:09", "model": "virtio"}]),
+        Drift("networks", loses_its_card, []),
+    ),
+    unseen={
+        "node": "how the machine is reached",
+        "pool": "where its volumes were made",
+        "diskSize": "a refresh reads guests and not their root disks",
+        "cpuMode": DERIVED,
+        "firmware": "to repair it would replace the guest and its root disk",
+        "boot": DERIVED,
+        "platformConfig": DERIVED,
+        "firstBoot": "the guest was told it once",
+        "waitFor": KILN_ONLY,
+        "waitTimeout": KILN_ONLY,
+        "shutdownTimeout": KILN_ONLY,
+    },
+    import_id="it",
+    untold={
+        "cpuMode": DERIVED,
+        "boot": DERIVED,
+        "platformConfig": DERIVED,
+        "firstBoot": "the guest was told it once, and its seed is gone",
+        "waitFor": KILN_ONLY,
+        "waitTimeout": KILN_ONLY,
+        "shutdownTimeout": KILN_ONLY,
+    },
+    vanishes=is_undefined,
+    orphan=is_cleared_away,
+    stumble=Stumble(guests_panic, "panicked: VFS", boots_after_all),
+    secrets=("sesame-sesame", "secret-package"),
+)
