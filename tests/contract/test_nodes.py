@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from kiln.framework.context import Context
 from kiln.framework.errors import InputError, NotFound, Refused, Unreachable
-from kiln.platforms.libvirt import accelerator, payload, probe
+from kiln.platforms.libvirt import accelerator, borrowed, payload, probe
 from kiln.platforms.libvirt.node import LibvirtNode
 from kiln.platforms.libvirt.nodes import Connections
 from kiln.ports.nodes import Node, Nodes
@@ -91,8 +91,8 @@ def test_the_probe_guest_runs_under_tcg_and_leaves_nothing(
 def test_the_probe_makes_its_disk_in_no_pool_that_somebody_may_take_away(
     node: Node, libvirt_node: LibvirtNode, ctx: Context, pool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "_PREFERRED", {})
-    with probe._pool(ctx, libvirt_node._link) as used:
+    monkeypatch.setattr(borrowed, "_PREFERRED", {})
+    with borrowed.borrowed_pool(ctx, libvirt_node._link) as used:
         assert used != pool
         assert node.volumes.pool(ctx, used).active
     with pytest.raises(NotFound):
