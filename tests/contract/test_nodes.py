@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,16 @@ def test_what_is_missing_fails_and_says_how_to_mend_it(
     found = {each.name: each for each in node.prerequisites(ctx, pool, "no-such-network")}
     assert found["network"].status == "fail"
     assert "net-define" in found["network"].mend
+
+
+@pytest.mark.parametrize("node", [DRIVERS[2]], indirect=True)
+def test_qemu_img_is_seen_to_work_also_where_the_pool_is_not_there_yet(
+    node: Node, ctx: Context, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accelerator, "prove", lambda *_: None)
+    found = {each.name: each for each in node.prerequisites(ctx, name, None)}
+    assert (found["qemu-img"].status, found["qemu-img"].detail) == ("ok", "makes qcow2 volumes")
+    ours = f"-{os.getpid():x}-"
+    assert [
+        each.name for each in node.volumes.pools(ctx) if each.name.startswith("kiln-probe") and ours in each.name
+    ] == []
