@@ -19,7 +19,7 @@ from kiln.ports.domains import GuestLog
 from kiln.ports.marks import Mark
 from kiln.ports.volumes import VolumeRef
 from kiln.resources import leftovers
-from kiln.resources.ownership import claim_volume, new_mark
+from kiln.resources.ownership import claim_volume, finished, new_mark
 from kiln.resources.server.storage import instance_id
 from kiln.transfer.upload import temporary_name
 
@@ -190,6 +190,9 @@ def test_what_another_operation_took_on_since_it_was_found_stays(world: World, f
     with pytest.raises(Refused, match="changed since it was found"):
         item.remove(ctx)
     assert volumes.read_mark(ctx, ref) == mark
+    volumes.write_mark(ctx, ref, finished(mark))
+    with pytest.raises(Refused, match="changed since it was found"):
+        item.remove(ctx)
     assert volumes.get(ctx, ref)
 
 
