@@ -74,7 +74,7 @@ class World(world.World):
 
     def snapshot(self) -> dict[str, Any]:
         """All that is on the node, for comparison, whether or not it answers."""
-        pools = self._volumes.pools
+        pools = self._volumes.named
         return {
             "pools": {name: (pool.path, pool.ours) for name, pool in pools.items()},
             "volumes": {volume.ref: volume for pool in pools.values() for volume in pool.volumes.values()},

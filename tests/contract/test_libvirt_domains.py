@@ -7,7 +7,7 @@ from pathlib import Path
 import libvirt
 import pytest
 from kiln.framework.context import Context
-from kiln.framework.errors import InputError
+from kiln.framework.errors import InputError, Refused
 from kiln.platforms.libvirt.xml.text import parse
 from kiln.ports.domains import DiskSpec, NicSpec
 from kiln.ports.nodes import Node
@@ -33,6 +33,28 @@ def test_a_removed_guest_leaves_no_log(node: Node, ctx: Context, name: str) -> N
     node.domains.destroy(ctx, wanted.uuid)
     node.domains.undefine(ctx, wanted.uuid)
     assert not Path(log).exists()
+
+
+def test_the_log_of_a_guest_that_somebody_undefined_is_told_and_can_be_deleted(
+    node: Node, ctx: Context, name: str
+) -> None:
+    wanted = spec(name)
+    node.domains.define(ctx, wanted)
+    node.domains.start(ctx, wanted.uuid)
+    (log,) = [each for each in node.domains.logs(ctx) if each.uuid == wanted.uuid]
+    assert log.name == name
+    with pytest.raises(Refused, match="a guest writes to"):
+        node.domains.delete_log(ctx, log)
+    connection = libvirt.open(SYSTEM)
+    try:
+        domain = connection.lookupByName(name)
+        domain.destroy()
+        domain.undefine()
+    finally:
+        connection.close()
+    assert log.path in [each.path for each in node.domains.logs(ctx)]
+    node.domains.delete_log(ctx, log)
+    assert not Path(log.path).exists()
 
 
 def test_a_graphical_console_listens_on_the_loopback_alone(node: Node, ctx: Context, name: str) -> None:

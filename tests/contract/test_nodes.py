@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from kiln.framework.context import Context
 from kiln.framework.errors import InputError, NotFound, Refused, Unreachable
-from kiln.platforms.libvirt import accelerator, payload, probe
+from kiln.platforms.libvirt import accelerator, borrowed, payload, probe
 from kiln.platforms.libvirt.node import LibvirtNode
 from kiln.platforms.libvirt.nodes import Connections
 from kiln.ports.nodes import Node, Nodes
@@ -91,8 +92,8 @@ def test_the_probe_guest_runs_under_tcg_and_leaves_nothing(
 def test_the_probe_makes_its_disk_in_no_pool_that_somebody_may_take_away(
     node: Node, libvirt_node: LibvirtNode, ctx: Context, pool: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "_PREFERRED", {})
-    with probe._pool(ctx, libvirt_node._link) as used:
+    monkeypatch.setattr(borrowed, "_PREFERRED", {})
+    with borrowed.borrowed_pool(ctx, libvirt_node._link) as used:
         assert used != pool
         assert node.volumes.pool(ctx, used).active
     with pytest.raises(NotFound):
@@ -151,3 +152,16 @@ def test_what_is_missing_fails_and_says_how_to_mend_it(
     found = {each.name: each for each in node.prerequisites(ctx, pool, "no-such-network")}
     assert found["network"].status == "fail"
     assert "net-define" in found["network"].mend
+
+
+@pytest.mark.parametrize("node", [DRIVERS[2]], indirect=True)
+def test_qemu_img_is_seen_to_work_also_where_the_pool_is_not_there_yet(
+    node: Node, ctx: Context, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accelerator, "prove", lambda *_: None)
+    found = {each.name: each for each in node.prerequisites(ctx, name, None)}
+    assert (found["qemu-img"].status, found["qemu-img"].detail) == ("ok", "makes qcow2 volumes")
+    ours = f"-{os.getpid():x}-"
+    assert [
+        each.name for each in node.volumes.pools(ctx) if each.name.startswith("kiln-probe") and ours in each.name
+    ] == []

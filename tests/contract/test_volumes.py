@@ -5,17 +5,22 @@ from __future__ import annotations
 import random
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kiln.framework.context import Cancellation, Context
 from kiln.framework.errors import Cancelled, Conflict, KilnError, NotFound, Refused
+from kiln.framework.process import tag
+from kiln.platforms.libvirt.node import LibvirtNode
 from kiln.ports.marks import Holder, Mark
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Chunk, VolumeRef
 
 from tests.contract.conftest import local, real
+from tests.fakes.memory import MemoryNode
 
 MIB = 1 << 20
 MARK = Mark("op-1", "creating", urn='urn:"<é>', role="disk", holder=Holder("m", "b", 1, 2, 3), info={"a\n": "ü"})
@@ -358,3 +363,81 @@ def test_no_space_is_always_told(node: Node, ctx: Context, small_pool: str) -> N
             node.volumes.write_mark(ctx, VolumeRef(small_pool, f"m{index}"), MARK, new=True)
         assert "free space" in str(caught.value)
     assert node.volumes.marks(ctx, small_pool) == []
+
+
+def test_all_pools_are_told_whether_they_run_or_not(node: Node, ctx: Context, pool: str) -> None:
+    assert pool in [each.name for each in node.volumes.pools(ctx) if each.active]
+    stop(node, ctx, pool)
+    try:
+        (found,) = [each for each in node.volumes.pools(ctx) if each.name == pool]
+        assert not found.active
+    finally:
+        start(node, ctx, pool)
+
+
+def handle(node: Node, ctx: Context, pool: str) -> Any:
+    """The ``virStoragePool``."""
+    assert isinstance(node, LibvirtNode)
+    return node._link.open(ctx).handle.storagePoolLookupByName(pool)
+
+
+def stop(node: Node, ctx: Context, pool: str) -> None:
+    """Stop a pool behind Kiln's back."""
+    if isinstance(node, MemoryNode):
+        node.volumes.named[pool].active = False
+    else:
+        handle(node, ctx, pool).destroy()
+
+
+def start(node: Node, ctx: Context, pool: str) -> None:
+    """Start it again."""
+    if isinstance(node, MemoryNode):
+        node.volumes.named[pool].active = True
+    else:
+        handle(node, ctx, pool).create()
+
+
+def test_temporary_volumes_are_in_no_listing_but_their_own(node: Node, ctx: Context, pool: str) -> None:
+    begun = time.time()
+    refs = [VolumeRef(pool, f".kiln-{kind}-0f") for kind in ("doctor", "probe")]
+    for ref in refs:
+        node.volumes.create(ctx, ref, format="raw", virtual_size=MIB)
+    marked = VolumeRef(pool, "kiln-web")
+    node.volumes.write_mark(ctx, marked, MARK)
+    assert [ref for ref, _ in node.volumes.marks(ctx, pool)] == [marked]
+    assert node.volumes.list(ctx, pool) == []
+    found = {each.ref: each for each in node.volumes.temporaries(ctx, pool)}
+    assert set(found) == set(refs)
+    assert [found[ref].path for ref in refs] == [node.volumes.get(ctx, ref).path for ref in refs]
+    if not isinstance(node, MemoryNode):
+        assert all(abs(each.changed - begun) < 60 for each in found.values())
+    for ref in refs:
+        node.volumes.delete(ctx, ref)
+    assert node.volumes.temporaries(ctx, pool) == []
+
+
+@local
+def test_a_temporary_file_that_the_node_has_not_seen_is_told_and_deleted(node: Node, ctx: Context, pool: str) -> None:
+    directory = node.volumes.local_directory(ctx, pool)
+    assert directory is not None
+    (half := directory / ".kiln-0123456789abcdef-01234567").write_bytes(b"half")
+    (found,) = node.volumes.temporaries(ctx, pool)
+    assert found.changed == half.stat().st_mtime
+    node.volumes.delete(ctx, found.ref)
+    assert not half.exists()
+
+
+@real
+def test_a_pool_for_a_moment_goes_with_its_directory(node: Node, libvirt_node: LibvirtNode, ctx: Context) -> None:
+    name = f"kiln-probe-{tag()}"
+    directory = Path("/var/lib/libvirt/images") / name
+    document = f"<pool type='dir'><name>{name}</name><target><path>{directory}</path></target></pool>"
+    libvirt_node._link.open(ctx).handle.storagePoolCreateXML(document, 1)
+    ref = VolumeRef(name, f".kiln-probe-{tag()}")
+    node.volumes.create(ctx, ref, format="raw", virtual_size=MIB)
+    node.volumes.delete(ctx, ref)
+    node.volumes.discard_pool(ctx, name)
+    assert not directory.exists()
+    with pytest.raises(NotFound):
+        node.volumes.pool(ctx, name)
+    node.volumes.discard_pool(ctx, name)

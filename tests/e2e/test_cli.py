@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pulumi_kiln as kiln_sdk
 import pytest
 
-from tests.e2e.conftest import TestPool
+from tests.e2e.conftest import LOGS, POOLS, TestPool
 from tests.e2e.direct import Direct
 from tests.e2e.inventory import URI, Inventory
 from tests.e2e.stacks import PLUGIN_DIRECTORY, Stack
@@ -103,6 +106,73 @@ def test_gc_removes_finished_objects_only_when_it_is_told_what_all_stacks_hold(
     assert {row["id"] for row in rows} == {orphan.id, disk.id}
     assert {name for name in inventory.domains() if prefix in name} == {f"{prefix}-held"}
     assert pool.files() == {f"{prefix}-held", f".{prefix}-held.kiln"}
+
+
+def test_gc_looks_into_every_pool_and_tells_where_and_since_when(debris: str, prefix: str, pool: TestPool) -> None:
+    rows = json.loads(kiln("gc", URI, "--only", prefix, "--json"))
+    (row,) = [row for row in rows if row["kind"] == "volume"]
+    assert row["id"] == debris
+    assert row["where"] == str(pool.directory / f"{prefix}-dead")
+    assert datetime.now(UTC) - datetime.fromisoformat(row["since"]) < timedelta(hours=1)
+    text = kiln("gc", URI, "--only", prefix)
+    assert str(pool.directory / f"{prefix}-dead") in text.replace("\n", "")
+    assert "--yes" in text
+
+
+_PROBE = """
+import os, signal
+from kiln.framework.context import Context
+from kiln.platforms.libvirt import probe
+from kiln.platforms.libvirt.connection import Link
+
+ctx, link = Context().limited(60), Link("qemu:///system")
+with probe._volume(ctx, link) as volume:
+    print(volume.ref, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_gc_removes_what_a_probe_that_was_killed_half_way_left(machine: None, inventory: Inventory) -> None:
+    """The node has neither of the pools in which a probe makes its disk, or one of them: both ways nothing stays."""
+    killed = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    pool, _, name = killed.stdout.strip().partition("/")
+    left = pool if pool.startswith("kiln-probe-") else name
+    (row,) = json.loads(kiln("gc", URI, "--only", left, "--json"))
+    assert (row["name"], row["outcome"]) == (left, "kept")
+    (row,) = json.loads(kiln("gc", URI, "--only", left, "--json", "--yes"))
+    assert row["outcome"] == "removed"
+    assert not (POOLS / pool / name).exists()
+    assert json.loads(kiln("gc", URI, "--only", left, "--json")) == []
+    assert pool not in inventory.pools() or pool in {"kiln", "default"}
+
+
+def test_gc_removes_the_log_of_a_guest_that_somebody_undefined(
+    direct: Direct, prefix: str, pool: TestPool, inventory: Inventory
+) -> None:
+    name = f"{prefix}-gone"
+    server = direct.make("Server", name, disks=[], networks=[], powerState="running")
+    log = LOGS / f"{name}-{server.id}.console.log"
+    assert log.exists()
+    assert json.loads(kiln("gc", URI, "--only", name, "--json")) == []
+    domain = inventory.domain(name)
+    domain.destroy()
+    domain.undefine()
+    (row,) = json.loads(kiln("gc", URI, "--only", name, "--json", "--yes"))
+    assert (row["kind"], row["where"], row["outcome"]) == ("log", str(log), "removed")
+    assert not log.exists()
+
+
+def test_doctor_remembers_the_accelerator_until_it_is_told_to_probe(machine: None) -> None:
+    def accelerator(*arguments: str) -> str:
+        lines = {line["name"]: line["detail"] for line in json.loads(kiln("doctor", URI, "--json", *arguments))}
+        return str(lines["accelerator"])
+
+    first = accelerator("--probe")
+    assert "remembered" not in first
+    again = accelerator()
+    # A node that offers no KVM has nothing to be tried, and so nothing to be remembered.
+    assert "remembered from the probe of" in again or "offers no KVM" in again
 
 
 def test_gc_says_what_is_wrong_with_a_state_file(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""Guests in memory. Fits ``ports.Domains``. Tests reach into ``guests`` to play the guest, or somebody with virsh."""
+"""Guests in memory. Fits ``ports.Domains``. Tests reach into ``guests`` to play the guest, or somebody with virsh, and
+into ``logged``, the logs of guests by their paths."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from kiln.framework.context import Context
 from kiln.framework.errors import Conflict, KilnError, NotFound, Refused
-from kiln.ports.domains import Address, Domain, DomainDisk, DomainNic, DomainSpec, Live, PowerState
+from kiln.ports.domains import Address, Domain, DomainDisk, DomainNic, DomainSpec, GuestLog, Live, PowerState
 from kiln.ports.marks import Mark
 from kiln.ports.nodes import Network
 
@@ -62,6 +63,7 @@ class MemoryDomains:
         self._networks = networks
         self._lock = threading.RLock()
         self.guests: dict[str, MemoryGuest] = {}
+        self.logged: dict[str, GuestLog] = {}
         self.newborn: Callable[[MemoryGuest], None] = lambda _guest: None
 
     def define(self, ctx: Context, spec: DomainSpec) -> Domain:
@@ -177,6 +179,15 @@ class MemoryDomains:
     def log_tail(self, ctx: Context, uuid: str, limit: int) -> bytes:
         return self._guest(ctx, uuid).console[-limit:]
 
+    def logs(self, ctx: Context) -> Sequence[GuestLog]:
+        ctx.check("list the logs")
+        return list(self.logged.values())
+
+    def delete_log(self, ctx: Context, log: GuestLog) -> None:
+        if any(domain.uuid == log.uuid or domain.console_log == log.path for domain in self.list(ctx)):
+            raise Refused(f"a guest writes to {log.path}")
+        self.logged.pop(log.path, None)
+
     def play(self, uuid: str, state: PowerState) -> None:
         """What somebody with virsh, or the guest itself, does to its power state."""
         self._change(uuid, state=state)
@@ -193,7 +204,7 @@ class MemoryDomains:
             guest.domain = replace(guest.domain, **changes)  # type: ignore[arg-type]
 
     def _check_devices(self, domain: Domain) -> None:
-        paths = {volume.path for pool in self._volumes.pools.values() for volume in pool.volumes.values()}
+        paths = {volume.path for pool in self._volumes.named.values() for volume in pool.volumes.values()}
         for disk in domain.disks:
             if disk.path is not None and disk.path not in paths:
                 raise KilnError(f"could not start guest {domain.uuid}", cause=f"there is no {disk.path}")

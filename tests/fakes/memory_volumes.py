@@ -1,4 +1,5 @@
-"""Storage in memory. Fits ``ports.Volumes``."""
+"""Storage in memory. Fits ``ports.Volumes``. Tests reach into ``named``, the pools, and ``changed``, when temporary
+volumes were last written to."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from pathlib import Path
 from kiln.framework.context import Context
 from kiln.framework.errors import Conflict, KilnError, NotFound, Refused
 from kiln.ports.marks import Mark
-from kiln.ports.volumes import Chunk, Format, Pool, Volume, VolumeRef
+from kiln.ports.volumes import TEMPORARY_PREFIX, Chunk, Format, Pool, Temporary, Volume, VolumeRef
 
 
 @dataclass
@@ -37,6 +38,7 @@ class Content:
 class MemoryPool:
     path: str
     ours: bool = False
+    active: bool = True
     volumes: dict[str, Volume] = field(default_factory=dict)
     contents: dict[str, Content] = field(default_factory=dict)
     marks: dict[str, Mark] = field(default_factory=dict)
@@ -48,34 +50,42 @@ class MemoryVolumes:
     def __init__(self, directory: Path | None = None) -> None:
         self._directory = directory
         self._lock = threading.RLock()
-        self.pools: dict[str, MemoryPool] = {}
+        self.named: dict[str, MemoryPool] = {}
+        self.changed: dict[str, float] = {}
 
     def pool(self, ctx: Context, name: str) -> Pool:
         found = self._pool(ctx, name)
-        return Pool(name, "dir", found.path, active=True, capacity=1 << 40, available=1 << 39)
+        return Pool(name, "dir", found.path, active=found.active, capacity=1 << 40, available=1 << 39)
+
+    def pools(self, ctx: Context) -> Sequence[Pool]:
+        return [self.pool(ctx, name) for name in dict(self.named)]
 
     def ensure_pool(self, ctx: Context, name: str, path: str | None) -> bool:
         ctx.check("make the pool")
         with self._lock:
-            if name in self.pools:
+            if name in self.named:
                 return False
             local = None if self._directory is None else self._directory / name
             if local is not None:
                 local.mkdir(mode=0o711, parents=True, exist_ok=True)
-            self.pools[name] = MemoryPool(path or str(local or f"/memory/{name}"), ours=True)
+            self.named[name] = MemoryPool(path or str(local or f"/memory/{name}"), ours=True)
             return True
 
     def remove_pool(self, ctx: Context, name: str) -> bool:
         ctx.check("remove the pool")
         with self._lock:
-            found = self.pools.get(name)
+            found = self.named.get(name)
             if found is None or not found.ours or found.volumes or found.marks:
                 return False
-            del self.pools[name]
+            del self.named[name]
             return True
 
+    def discard_pool(self, ctx: Context, name: str) -> None:
+        ctx.check("remove the pool")
+        self.named.pop(name, None)
+
     def list(self, ctx: Context, pool: str) -> Sequence[Volume]:
-        return [*self._pool(ctx, pool).volumes.values()]
+        return [volume for volume in self._pool(ctx, pool).volumes.values() if not _temporary(volume.ref.name)]
 
     def get(self, ctx: Context, ref: VolumeRef) -> Volume:
         found = self._pool(ctx, ref.pool).volumes.get(ref.name)
@@ -139,10 +149,12 @@ class MemoryVolumes:
     def delete(self, ctx: Context, ref: VolumeRef) -> None:
         ctx.check("delete the volume")
         with self._lock:
-            pool = self.pools.get(ref.pool)
+            pool = self.named.get(ref.pool)
             if pool is not None:
                 pool.volumes.pop(ref.name, None)
                 pool.contents.pop(ref.name, None)
+                if self._directory is not None:
+                    (Path(pool.path) / ref.name).unlink(missing_ok=True)
 
     def grow(self, ctx: Context, ref: VolumeRef, virtual_size: int) -> None:
         with self._lock:
@@ -151,15 +163,15 @@ class MemoryVolumes:
                 raise Refused(f"volume '{ref}' would shrink")
             self._put(replace(found, virtual_size=virtual_size))
             if found.format == "raw":
-                self.pools[ref.pool].contents[ref.name].length = virtual_size
+                self.named[ref.pool].contents[ref.name].length = virtual_size
 
     def copy(self, ctx: Context, source: Volume, ref: VolumeRef, *, format: Format, virtual_size: int) -> Volume:
         with self._lock:
             original = self.get(ctx, source.ref)
             size = max(virtual_size, original.virtual_size)
             made = self.create(ctx, ref, format=format, virtual_size=size)
-            content = self.pools[source.ref.pool].contents[source.ref.name]
-            kept = self.pools[ref.pool].contents[ref.name]
+            content = self.named[source.ref.pool].contents[source.ref.name]
+            kept = self.named[ref.pool].contents[ref.name]
             kept.pieces, kept.length = list(content.pieces), max(kept.length, content.length)
             return made
 
@@ -172,12 +184,12 @@ class MemoryVolumes:
             self.create(ctx, ref, format=format, virtual_size=virtual_size)
             data = temporary.read_bytes()
             temporary.unlink()
-            self.pools[ref.pool].contents[ref.name] = Content([(0, data)], len(data))
+            self.named[ref.pool].contents[ref.name] = Content([(0, data)], len(data))
             return self._allocated(ref)
 
     def upload(self, ctx: Context, ref: VolumeRef, chunks: Iterator[Chunk]) -> None:
         self.get(ctx, ref)
-        content, offset = self.pools[ref.pool].contents[ref.name], 0
+        content, offset = self.named[ref.pool].contents[ref.name], 0
         for chunk in chunks:
             ctx.check("upload")
             if chunk.data is not None:
@@ -188,7 +200,7 @@ class MemoryVolumes:
 
     def download(self, ctx: Context, ref: VolumeRef, offset: int, length: int) -> bytes:
         self.get(ctx, ref)
-        return self.pools[ref.pool].contents[ref.name].read(offset, length)
+        return self.named[ref.pool].contents[ref.name].read(offset, length)
 
     def write_mark(self, ctx: Context, ref: VolumeRef, mark: Mark, *, new: bool = False) -> None:
         with self._lock:
@@ -207,12 +219,24 @@ class MemoryVolumes:
     def delete_mark(self, ctx: Context, ref: VolumeRef) -> None:
         ctx.check("delete the mark")
         with self._lock:
-            pool = self.pools.get(ref.pool)
+            pool = self.named.get(ref.pool)
             if pool is not None:
                 pool.marks.pop(ref.name, None)
 
     def marks(self, ctx: Context, pool: str) -> Sequence[tuple[VolumeRef, Mark]]:
         return [(VolumeRef(pool, name), mark) for name, mark in self._pool(ctx, pool).marks.items()]
+
+    def temporaries(self, ctx: Context, pool: str) -> Sequence[Temporary]:
+        names = {name for name in self._pool(ctx, pool).volumes if _temporary(name)}
+        directory = self.local_directory(ctx, pool)
+        if directory is not None:
+            names |= {file.name for file in directory.glob(f"{TEMPORARY_PREFIX}*")}
+        path = self._pool(ctx, pool).path
+        return [Temporary(VolumeRef(pool, name), f"{path}/{name}", self._changed(pool, name)) for name in sorted(names)]
+
+    def _changed(self, pool: str, name: str) -> float:
+        file = Path(self.named[pool].path) / name
+        return file.stat().st_mtime if file.exists() else self.changed.get(name, 0.0)
 
     def resize(self, path: str, virtual_size: int) -> None:
         """What a guest that grows its disk does to the volume."""
@@ -221,21 +245,26 @@ class MemoryVolumes:
 
     def _pool(self, ctx: Context, name: str) -> MemoryPool:
         ctx.check("read the pool")
-        if name not in self.pools:
+        if name not in self.named:
             raise NotFound(f"could not read storage pool '{name}'")
-        return self.pools[name]
+        return self.named[name]
 
     def _all(self, ctx: Context) -> tuple[Volume, ...]:
         ctx.check("list the volumes")
-        return tuple(volume for pool in self.pools.values() for volume in pool.volumes.values())
+        everything = [volume for pool in self.named.values() for volume in pool.volumes.values()]
+        return tuple(volume for volume in everything if not _temporary(volume.ref.name))
 
     def _put(self, volume: Volume) -> Volume:
-        self.pools[volume.ref.pool].volumes[volume.ref.name] = volume
+        self.named[volume.ref.pool].volumes[volume.ref.name] = volume
         return volume
 
     def _allocated(self, ref: VolumeRef) -> Volume:
-        pool = self.pools[ref.pool]
+        pool = self.named[ref.pool]
         found = pool.volumes.get(ref.name)
         if found is None:
             raise KilnError(f"volume '{ref}' went away while it was written")
         return self._put(replace(found, allocation=pool.contents[ref.name].allocation))
+
+
+def _temporary(name: str) -> bool:
+    return name.startswith(TEMPORARY_PREFIX) and not name.endswith(".kiln")

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from kiln import app
+from kiln.cli.log import ErrorLog
+from kiln.cli.table import show
 from kiln.framework.context import Context
 from kiln.framework.errors import KilnError, Refused, Unreachable
 from kiln.ports.nodes import Nodes, Prerequisite
 from kiln.resources.site import DEFAULT_POOL
 
 _SECONDS = 120.0
-_WIDTH_IN_A_FILE = 160
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
@@ -31,15 +29,30 @@ def doctor(
     allow_insecure: Annotated[
         bool, typer.Option("--allow-insecure-transport", help="Allow URIs that are not encrypted or not verified.")
     ] = False,
+    probe: Annotated[
+        bool,
+        typer.Option("--probe", help="Try the accelerator again, also when it is known from this boot of the node."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check everything a node needs to run guests.
+    """Check everything a node needs to run guests, and say how to mend what it lacks.
 
-    The accelerator is checked by a tiny guest that must run and say so. Exits with 1 when something fails.
+    Each line is ok, warn (guests run, but not as well as they could) or fail.
+    The accelerator is tried with a tiny guest, once per boot of the node (of
+    another machine: once a day), and then remembered; --probe tries it again.
+
+    \b
+    kiln doctor                                    # this machine, qemu:///system
+    kiln doctor qemu+ssh://root@lab1/system        # another machine
+    kiln doctor --probe                            # after KVM was mended
+    kiln doctor --json | jq '.[] | select(.status != "ok")'
+
+    Exit status: 0 nothing fails, 1 something fails or the node does not answer,
+    2 the command was wrong.
     """
     nodes = app.nodes(allow_insecure_transport=allow_insecure)
     try:
-        found = examine(Context().limited(_SECONDS), nodes, uri, pool, network)
+        found = examine(Context(log=ErrorLog()).limited(_SECONDS), nodes, uri, pool, network, probe=probe)
     finally:
         nodes.close()
     if as_json:
@@ -50,10 +63,12 @@ def doctor(
         raise typer.Exit(1)
 
 
-def examine(ctx: Context, nodes: Nodes, uri: str, pool: str, network: str | None) -> Sequence[Prerequisite]:
+def examine(
+    ctx: Context, nodes: Nodes, uri: str, pool: str, network: str | None, *, probe: bool = False
+) -> Sequence[Prerequisite]:
     """All prerequisites of the node at ``uri``; one that does not answer has only the first, failed."""
     try:
-        return nodes.get(ctx, uri).prerequisites(ctx, pool, network, afresh=True)
+        return nodes.get(ctx, uri).prerequisites(ctx, pool, network, afresh=probe)
     except Refused as error:
         return (Prerequisite("libvirt", "fail", error.what, error.action or ""),)
     except Unreachable as error:
@@ -67,11 +82,5 @@ def _one_line(error: KilnError) -> str:
 
 
 def _show(uri: str, found: Sequence[Prerequisite]) -> None:
-    table = Table("", "what", title=f"What {uri} needs to run guests", show_lines=True)
-    for column in ("found", "mend with"):
-        table.add_column(column, overflow="fold")  # a command that is cut short mends nothing
-    for each in found:
-        # Text, not markup: what libvirt says may hold brackets.
-        status = Text(each.status, style=_STYLES[each.status])
-        table.add_row(status, Text(each.name), Text(each.detail), Text(each.mend))
-    Console(width=None if sys.stdout.isatty() else _WIDTH_IN_A_FILE).print(table)
+    rows = [(Text(each.status, style=_STYLES[each.status]), each.name, each.detail, each.mend) for each in found]
+    show(f"What {uri} needs to run guests", ("", "what", "found", "mend with"), rows)

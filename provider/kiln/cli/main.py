@@ -12,9 +12,19 @@ from kiln.cli.doctor import doctor
 from kiln.cli.gc import gc
 from kiln.framework.errors import KilnError
 
+_HELP = """Look after nodes that run Kiln's guests. Every command takes --json and --help.
+
+\b
+kiln doctor qemu:///system      # has the node what guests need?
+kiln gc qemu:///system          # what did dead runs leave there?
+
+Exit status: 0 all is well, 1 something is not, 2 the command could not do its
+work and says why on stderr.
+"""
+
 app = typer.Typer(
     name="kiln",
-    help="Look after nodes that run Kiln's guests. Every command takes --json and --help.",
+    help=_HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -34,7 +44,7 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Look after nodes that run Kiln's guests."""
+    """What stands before a command."""
 
 
 def main() -> None:

@@ -163,6 +163,17 @@ class Domain:
     transient: bool = False
 
 
+@dataclass(frozen=True)
+class GuestLog:
+    """A log whose name proves that it is of a guest of Kiln's: the console's of a server, whose UUID is in it, or that
+    of a probe guest (``uuid`` is None). ``changed`` is when it was last written to, in seconds since the epoch."""
+
+    path: str
+    name: str
+    uuid: str | None
+    changed: float
+
+
 class Console(Protocol):
     """An open stream of a guest's serial console, bytes out of the guest only."""
 
@@ -231,3 +242,10 @@ class Domains(Protocol):
 
     def log_tail(self, ctx: Context, uuid: str, limit: int) -> bytes:
         """The last ``limit`` bytes of the serial console's log file, b"" when this process cannot read it."""
+
+    def logs(self, ctx: Context) -> Sequence[GuestLog]:
+        """The logs of Kiln's guests that are within reach of this process, whether the guests are there or not. Raises
+        KilnError when their directory is on this machine and may not be read."""
+
+    def delete_log(self, ctx: Context, log: GuestLog) -> None:
+        """Delete a log; one that is not there is a success. Raises Refused while a guest writes to it."""

@@ -32,6 +32,7 @@ class Mark:
     ``role`` says what the object is to its owner: ``image``, ``disk``, ``root``, ``seed``, ``kernel``, ``initrd``,
     ``server``, ``pool``. ``digest`` is the verified digest of an image's content (see ``transfer.digest``). ``info``
     holds what else belongs to the object and has no place of its own on the node (an image's kernel command line).
+    ``made`` is when the operation claimed the object, in UTC seconds since the epoch; None in marks older than that.
     """
 
     operation: str
@@ -41,3 +42,4 @@ class Mark:
     digest: str = ""
     holder: Holder | None = None
     info: Mapping[str, str] = field(default_factory=dict)
+    made: int | None = None

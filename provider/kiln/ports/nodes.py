@@ -15,10 +15,13 @@ AcceleratorName = Literal["kvm", "tcg"]
 
 @dataclass(frozen=True)
 class Accelerator:
-    """What will execute guests' code, and why that one."""
+    """What will execute guests' code, and why that one. ``proven`` says whether a guest has shown it, and ``since``, in
+    seconds since the epoch, when that was, if it is remembered and was not found out just now."""
 
     name: AcceleratorName
     reason: str
+    proven: bool = True
+    since: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,8 @@ class Node(Protocol):
     def prerequisites(
         self, ctx: Context, pool: str, network: str | None, *, afresh: bool = False
     ) -> Sequence[Prerequisite]:
-        """Everything a node needs, checked now (see ``kiln doctor``). ``afresh`` probes the accelerator again."""
+        """Everything a node needs, checked now (see ``kiln doctor``), but for the accelerator, which is remembered as
+        ``accelerator`` says. ``afresh`` probes it again."""
 
 
 class Nodes(Protocol):

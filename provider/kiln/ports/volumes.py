@@ -12,6 +12,11 @@ from kiln.ports.marks import Mark
 
 Format = Literal["qcow2", "raw", "iso"]
 
+TEMPORARY_PREFIX = ".kiln-"
+"""How the names of Kiln's temporary volumes and files in a pool begin. They are in no listing but ``temporaries``."""
+PROBE_PREFIX = "kiln-probe-"
+"""How the names of guests and pools begin that Kiln makes for the moment of a probe."""
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -34,6 +39,16 @@ class VolumeRef:
 
     def __str__(self) -> str:
         return f"{self.pool}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Temporary:
+    """A temporary volume or file in a pool, by the start of its name (see ``TEMPORARY_PREFIX``). ``path`` is where it
+    lies on the node; ``changed`` is when it was last written to, in seconds since the epoch by the node's clock."""
+
+    ref: VolumeRef
+    path: str
+    changed: float
 
 
 @dataclass(frozen=True)
@@ -69,6 +84,9 @@ class Volumes(Protocol):
     def pool(self, ctx: Context, name: str) -> Pool:
         """The pool named ``name``. Raises NotFound."""
 
+    def pools(self, ctx: Context) -> Sequence[Pool]:
+        """All pools that volumes can be made in, stopped ones too."""
+
     def ensure_pool(self, ctx: Context, name: str, path: str | None) -> bool:
         """Make sure the pool exists and runs; True when it was made now (then it is marked as Kiln's, shared).
 
@@ -78,6 +96,10 @@ class Volumes(Protocol):
 
     def remove_pool(self, ctx: Context, name: str) -> bool:
         """Remove a pool that Kiln made and that holds no volume; True when removed, False when it is left alone."""
+
+    def discard_pool(self, ctx: Context, name: str) -> None:
+        """Remove a pool that was made for a moment (see ``PROBE_PREFIX``), and its directory unless somebody
+        keeps something in it; one that is not there is a success."""
 
     def list(self, ctx: Context, pool: str) -> Sequence[Volume]:
         """All volumes of the pool."""
@@ -147,3 +169,6 @@ class Volumes(Protocol):
 
     def marks(self, ctx: Context, pool: str) -> Sequence[tuple[VolumeRef, Mark]]:
         """All marks in the pool, also those whose volume is not there."""
+
+    def temporaries(self, ctx: Context, pool: str) -> Sequence[Temporary]:
+        """All temporary volumes and files in the pool. ``delete`` deletes each."""

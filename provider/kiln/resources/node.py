@@ -200,7 +200,6 @@ class Node(Resource[NodeInputs, NodeState]):
     def _observe(
         self, ctx: Context, node: ConnectedNode, inputs: NodeInputs, known: NodeState | None = None
     ) -> NodeState:
-        ctx.log.status("probing the accelerator")
         try:
             accelerator = node.accelerator(ctx, inputs.accelerator)
         except Refused as error:

@@ -12,16 +12,13 @@ Only ``creating`` marks without a live holder are ever cleared by a run; a ``don
 
 from __future__ import annotations
 
-import os
 import secrets
-import socket
 import time
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
 
 from kiln.framework.context import Context
 from kiln.framework.errors import Conflict, NotFound, Refused
+from kiln.framework.process import Process, this_process
 from kiln.ports.marks import Holder, Mark
 from kiln.ports.volumes import VolumeRef, Volumes
 from kiln.resources.names import listed
@@ -32,10 +29,10 @@ GRACE_SECONDS = 300
 
 def new_mark(ctx: Context, role: str, *, seconds: float = 3600.0, info: dict[str, str] | None = None) -> Mark:
     """A ``creating`` mark held by this process; ``seconds`` is the longest the operation may take."""
-    expires = int(time.time() + ctx.remaining(seconds)) + GRACE_SECONDS
-    machine, boot = _machine()
-    holder = Holder(machine, boot, os.getpid(), _started(os.getpid()) or 0, expires)
-    return Mark(secrets.token_hex(8), "creating", ctx.urn, role, holder=holder, info=info or {})
+    now, me = time.time(), this_process()
+    expires = int(now + ctx.remaining(seconds)) + GRACE_SECONDS
+    holder = Holder(me.machine, me.boot, me.pid, me.started, expires)
+    return Mark(secrets.token_hex(8), "creating", ctx.urn, role, holder=holder, info=info or {}, made=int(now))
 
 
 def finished(mark: Mark, digest: str = "") -> Mark:
@@ -51,10 +48,8 @@ def held(mark: Mark) -> bool:
     holder = mark.holder
     if mark.phase != "creating" or holder is None:
         return False
-    machine, boot = _machine()
-    if holder.machine == machine:
-        return holder.boot == boot and _started(holder.pid) == holder.started
-    return time.time() < holder.expires
+    runs = Process(holder.machine, holder.boot, holder.pid, holder.started).runs()
+    return time.time() < holder.expires if runs is None else runs
 
 
 def claim_volume(ctx: Context, volumes: Volumes, ref: VolumeRef, mark: Mark) -> None:
@@ -127,23 +122,3 @@ def _exists(ctx: Context, volumes: Volumes, ref: VolumeRef) -> bool:
     except NotFound:
         return False
     return True
-
-
-@cache
-def _machine() -> tuple[str, str]:
-    """This machine (with its pid namespace, since pids mean nothing outside it) and this boot of it."""
-    try:
-        machine = Path("/etc/machine-id").read_text().strip() or socket.gethostname()
-    except OSError:
-        machine = socket.gethostname()
-    namespace = os.readlink("/proc/self/ns/pid")
-    return f"{machine} {namespace}", Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def _started(pid: int) -> int | None:
-    """The start time of a process in clock ticks since boot (proc(5), field 22 of stat), None when there is none."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    return int(stat.rpartition(")")[2].split()[19])

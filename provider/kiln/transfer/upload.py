@@ -24,7 +24,7 @@ from pathlib import Path
 from kiln.framework.context import Context
 from kiln.framework.errors import Bug, KilnError, Refused
 from kiln.ports.marks import Mark
-from kiln.ports.volumes import Format, Volume, VolumeRef, Volumes
+from kiln.ports.volumes import TEMPORARY_PREFIX, Format, Volume, VolumeRef, Volumes
 from kiln.transfer import sparse
 from kiln.transfer.cache import DigestCache, cache_directory
 from kiln.transfer.content import Content, file_version
@@ -37,8 +37,6 @@ from kiln.transfer.space import available, require_space, told_when_full
 from kiln.transfer.stream import Chunks
 from kiln.transfer.temporary import temporary_file
 
-TEMPORARY_PREFIX = ".kiln-"
-"""How the temporary files in a pool's directory begin; ports hide them from every listing."""
 _CLEAN_UP_SECONDS = 60.0
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
-from kiln.framework.context import Context
+from kiln.framework.context import Context, SilentLog
 from kiln.framework.errors import KilnError, Refused
 from kiln.platforms.libvirt import accelerator, facts, probe
 from kiln.platforms.libvirt.connection import Link
@@ -69,6 +71,21 @@ def test_what_is_remembered_can_be_tried_afresh(guest: Probe) -> None:
     assert accelerator.choose(CTX, LINK, "qemu:u", HOST, "auto").name == "tcg"
     assert accelerator.choose(CTX, LINK, "qemu:u", HOST, "auto", afresh=True).name == "kvm"
     assert accelerator.choose(CTX, LINK, "qemu:u", HOST, "auto").name == "kvm"
+
+
+def test_what_is_remembered_says_since_when_and_what_is_new_does_not(guest: Probe, cache: Path) -> None:
+    assert accelerator.choose(CTX, LINK, "qemu:u", HOST, "auto").since is None
+    (file,) = (cache / "accelerator").iterdir()
+    os.utime(file, (1e9, 1e9))
+    assert accelerator.choose(CTX, LINK, "qemu:u", HOST, "auto").since == 1e9
+    assert accelerator.choose(CTX, LINK, "qemu:u", HOST, "auto", afresh=True).since is None
+
+
+def test_a_probe_is_told_while_it_runs_and_only_then(guest: Probe) -> None:
+    said = Mock(spec=SilentLog)
+    for _ in range(2):
+        accelerator.choose(Context(log=said), LINK, "qemu:u", HOST, "auto")
+    said.status.assert_called_once_with("trying KVM on qemu:///system with a probe guest")
 
 
 def test_another_boot_or_another_node_is_tried_anew(

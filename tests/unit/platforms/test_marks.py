@@ -27,6 +27,7 @@ any_mark = st.builds(
     digest=texts,
     holder=st.none() | st.builds(Holder, machine=texts, boot=texts, pid=numbers, started=numbers, expires=numbers),
     info=st.dictionaries(texts, texts, max_size=3),
+    made=st.none() | numbers,
 )
 volume_names = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=40)
 
@@ -72,8 +73,20 @@ def test_what_is_no_mark_is_none(data: bytes) -> None:
 def test_a_sidecar_belongs_to_one_volume_and_is_hidden(name: str) -> None:
     sidecar = marks.sidecar(name)
     assert marks.hidden(sidecar)
-    if not sidecar.startswith(marks.TEMPORARY_PREFIX):
-        assert marks.marked_volume(sidecar) == name
+    assert marks.marked_volume(sidecar) == name
+    assert not marks.temporary(sidecar)
+
+
+def test_the_mark_of_a_volume_whose_name_begins_like_a_temporary_one_is_a_mark() -> None:
+    assert marks.marked_volume(".kiln-web-root.kiln") == "kiln-web-root"
+    assert not marks.temporary(".kiln-web-root.kiln")
+
+
+@pytest.mark.parametrize("name", [".kiln-mark-0f-1", ".kiln-0123456789abcdef-01234567", ".kiln-probe-0f"])
+def test_a_temporary_file_is_no_mark(name: str) -> None:
+    assert marks.temporary(name)
+    assert marks.hidden(name)
+    assert marks.marked_volume(name) is None
 
 
 @pytest.mark.parametrize("name", ["web", "web.kiln", "kiln", ".hidden", "a.kiln.b"])

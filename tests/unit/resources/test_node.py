@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from unittest.mock import Mock
+
 import pytest
+from kiln.framework import operations
+from kiln.framework.context import SilentLog
 from kiln.framework.errors import InputErrors, KilnError
 from kiln.framework.values import UNKNOWN
 
@@ -62,6 +67,13 @@ def test_a_refresh_of_an_unchanged_node_changes_nothing(world: World) -> None:
     found = world.read("Node", made)
     assert found is not None
     assert (found.id, found.inputs, found.state) == (made.id, world.inputs("Node", made), made.state)
+
+
+def test_a_node_whose_accelerator_is_remembered_does_not_say_that_it_is_probed(world: World) -> None:
+    said = Mock(spec=SilentLog)
+    checked = world.check("Node", "host", {})
+    operations.create(replace(world.context("host"), log=said), world.resources["Node"], checked)
+    assert [call for call in said.status.call_args_list if "prob" in call.args[0]] == []
 
 
 def test_an_import_takes_the_uri_after_the_at_sign(world: World) -> None:

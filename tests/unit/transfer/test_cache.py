@@ -134,7 +134,32 @@ def test_what_a_killed_process_left_is_swept_and_what_is_in_use_stays(tmp_path: 
     dead, alive, mine = tmp_path / "partial-dead", tmp_path / "partial-alive", tmp_path / "notes.txt"
     for file in (dead, alive, mine):
         file.write_bytes(b"half")
+    (tmp_path / "partial-killed-at-its-first-byte").touch()
     with alive.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         sweep(tmp_path)
         assert sorted(file.name for file in tmp_path.glob("*")) == ["notes.txt", "partial-alive"]
+
+
+def test_the_next_one_to_work_in_a_directory_removes_what_a_killed_process_left_empty(tmp_path: Path) -> None:
+    (left := tmp_path / "partial-left").touch()
+    with temporary_file(tmp_path):
+        assert not left.exists()
+
+
+def test_a_file_that_another_ones_sweep_takes_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, swept = fcntl.flock, list[Path]()
+
+    def after_a_sweep(fd: int, how: int) -> None:
+        if how == fcntl.LOCK_EX and not swept:
+            swept.extend(tmp_path.iterdir())
+            sweep(tmp_path)
+        lock(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", after_a_sweep)
+    with temporary_file(tmp_path) as (fd, file):
+        assert list(tmp_path.iterdir()) == [file]
+        assert swept != [file]
+        assert os.path.samestat(os.fstat(fd), file.stat())

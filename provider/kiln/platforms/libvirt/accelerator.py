@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
@@ -50,7 +49,8 @@ def choose(
         raise Refused(
             f"KVM does not work on {link.uri}",
             cause=found.reason,
-            action="set the accelerator to 'auto' or 'tcg', or mend KVM (`kiln doctor` tells when it works)",
+            action="set the accelerator to 'auto' or 'tcg', or mend KVM "
+            f"(`kiln doctor {link.uri} --probe` tells when it works)",
         )
     return found
 
@@ -59,7 +59,7 @@ def _known(ctx: Context, link: Link, identity: str, host: Capabilities, *, afres
     if not host.kvm:
         return Accelerator("tcg", f"the node offers no KVM for {host.arch}")
     if host.arch not in X86:
-        return Accelerator("kvm", f"the node offers KVM; there is no probe guest for {host.arch}")
+        return Accelerator("kvm", f"the node offers KVM; there is no probe guest for {host.arch}", proven=False)
     cache = _Cache(link.uri, identity)
     remembered = None if afresh else cache.read()
     if remembered is not None:
@@ -99,9 +99,10 @@ class _Cache:
 
     def read(self) -> Accelerator | None:
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            if self._local or time.time() - self._path.stat().st_mtime < _REMOTE_SECONDS:
+            since = self._path.stat().st_mtime
+            if self._local or time.time() - since < _REMOTE_SECONDS:
                 found = json.loads(self._path.read_text())
-                return Accelerator(found["name"], found["reason"])
+                return Accelerator(found["name"], found["reason"], since=since)
         return None
 
     def write(self, found: Accelerator) -> None:
@@ -109,7 +110,7 @@ class _Cache:
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             temporary = self._path.with_suffix(f".{secrets.token_hex(4)}")
-            temporary.write_text(json.dumps(asdict(found)))
+            temporary.write_text(json.dumps({"name": found.name, "reason": found.reason}))
             os.replace(temporary, self._path)
 
     def _boot(self) -> str:

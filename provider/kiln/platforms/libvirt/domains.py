@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from kiln.framework.context import Context
-from kiln.platforms.libvirt import devices, lifecycle, observe
+from kiln.platforms.libvirt import devices, lifecycle, logs, observe
 from kiln.platforms.libvirt.codes import Affect, DomainMetadata, DomainUndefine, ErrorCode
 from kiln.platforms.libvirt.connection import Link, Opened, agent_command
 from kiln.platforms.libvirt.console import StreamConsole
@@ -21,7 +21,7 @@ from kiln.platforms.libvirt.uris import is_local, is_session
 from kiln.platforms.libvirt.xml import metadata
 from kiln.platforms.libvirt.xml.domain import domain as domain_document
 from kiln.platforms.libvirt.xml.text import dump, parse
-from kiln.ports.domains import Address, Domain, DomainSpec
+from kiln.ports.domains import Address, Domain, DomainSpec, GuestLog
 from kiln.ports.marks import Mark
 
 T = TypeVar("T")
@@ -170,6 +170,14 @@ class LibvirtDomains:
             return b""
         log = self.get(ctx, uuid).console_log
         return b"" if log is None else _tail(log, limit)
+
+    def logs(self, ctx: Context) -> Sequence[GuestLog]:
+        """The logs of Kiln's guests that are within reach of this process."""
+        return logs.all_logs(self._link)
+
+    def delete_log(self, ctx: Context, log: GuestLog) -> None:
+        """Delete a log that no guest writes to."""
+        logs.delete(ctx, self._link, log)
 
     def _change(self, ctx: Context, verb: str, uuid: str, work: Callable[[Any], T]) -> T:
         with self._recent.changing():

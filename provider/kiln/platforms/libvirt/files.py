@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kiln.platforms.libvirt.marks import TEMPORARY_PREFIX
+from kiln.framework.process import tag
+from kiln.ports.volumes import TEMPORARY_PREFIX
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -25,7 +26,7 @@ def read(directory: Path, name: str, *, offset: int = 0, length: int) -> bytes:
 
 def write(directory: Path, name: str, data: bytes, *, new: bool) -> None:
     """Write a 0600 file atomically and durably. Raises FileExistsError when it is to be ``new`` and is not, OSError."""
-    temporary = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+    temporary = f"{TEMPORARY_PREFIX}mark-{tag()}"
     with _opened(directory) as base:
         file = os.open(temporary, _CREATE, 0o600, dir_fd=base)
         try:
@@ -60,6 +61,16 @@ def replace(directory: Path, temporary: Path, name: str) -> None:
 def names(directory: Path) -> list[str]:
     """All names in the directory. Raises OSError."""
     return os.listdir(directory)
+
+
+def changes(directory: Path, prefix: str) -> dict[str, float]:
+    """When each file whose name begins with ``prefix`` was last written to. Raises OSError."""
+    found = {}
+    for name in names(directory):
+        if name.startswith(prefix):
+            with contextlib.suppress(FileNotFoundError):  # gone since it was listed
+                found[name] = os.lstat(directory / name).st_mtime
+    return found
 
 
 def _remove(base: int, name: str) -> None:

@@ -5,7 +5,7 @@
     web.qcow2            the volume
     .web.qcow2.kiln      its mark, 0600
     .kiln                the pool's own mark, when Kiln made the pool
-    .kiln-XXXX           being written, renamed when done
+    .kiln-XXXX           being written, renamed when done; never ends in .kiln
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from dataclasses import asdict
 from typing import Any
 
 from kiln.ports.marks import Holder, Mark
+from kiln.ports.volumes import TEMPORARY_PREFIX
 
 POOL_MARK = ".kiln"
-TEMPORARY_PREFIX = ".kiln-"
 _SUFFIX = ".kiln"
 _BLOCK = 4096
 
@@ -29,14 +29,19 @@ def sidecar(volume: str) -> str:
 
 def marked_volume(sidecar: str) -> str | None:
     """The volume that a file of this name holds the mark of, None for any other file."""
-    if sidecar.startswith(TEMPORARY_PREFIX) or not (sidecar.startswith(".") and sidecar.endswith(_SUFFIX)):
+    if not (sidecar.startswith(".") and sidecar.endswith(_SUFFIX)):
         return None
     return sidecar[1 : -len(_SUFFIX)] or None
 
 
+def temporary(name: str) -> bool:
+    """Whether a file of this name is Kiln's for a moment. The mark of a volume ``kiln-web`` begins so too."""
+    return name.startswith(TEMPORARY_PREFIX) and marked_volume(name) is None
+
+
 def hidden(name: str) -> bool:
     """Whether a file of this name is Kiln's own bookkeeping and no volume."""
-    return name == POOL_MARK or name.startswith(TEMPORARY_PREFIX) or marked_volume(name) is not None
+    return name == POOL_MARK or temporary(name) or marked_volume(name) is not None
 
 
 def encode(mark: Mark) -> bytes:
@@ -55,7 +60,7 @@ def decode(data: bytes) -> Mark | None:
 
 
 def _mark(found: dict[str, Any]) -> Mark:
-    holder = found.get("holder")
+    holder, made = found.get("holder"), found.get("made")
     return Mark(
         operation=str(found["operation"]),
         phase=found["phase"],
@@ -64,4 +69,5 @@ def _mark(found: dict[str, Any]) -> Mark:
         digest=str(found.get("digest", "")),
         holder=None if holder is None else Holder(**holder),
         info={str(key): str(value) for key, value in found.get("info", {}).items()},
+        made=None if made is None else int(made),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from kiln.platforms.libvirt.uris import is_local, is_session
 
@@ -20,6 +21,15 @@ def console_log(uri: str, name: str, uuid: str) -> str | None:
 def guest_log(uri: str, name: str) -> str | None:
     """The file that libvirt itself logs about a guest in; None where the place is not known."""
     return _log(uri, f"{name}.log")
+
+
+def logs_directory(uri: str) -> Path | None:
+    """Where the daemon of this machine's ``uri`` keeps its guests' logs; None where that is not known for certain: on
+    another machine, and of a daemon with a socket or a root of its own."""
+    parts = urlsplit(uri)
+    usual = parts.path in {"/system", "/session"} and not parts.query and parts.scheme.partition("+")[0] == "qemu"
+    log = guest_log(uri, "") if usual and is_local(uri) else None
+    return None if log is None else Path(log).parent
 
 
 def pool_directory(uri: str, name: str) -> str | None:

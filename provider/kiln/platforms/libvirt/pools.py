@@ -20,6 +20,8 @@ from kiln.platforms.libvirt.xml.pool import directory_pool, told_pool
 from kiln.ports.volumes import Pool
 
 _DIRECTORIES = frozenset({"dir", "fs", "netfs"})
+# Their volumes are what is plugged in or exported to the node: none can be made under a name of one's own.
+_FIXED = frozenset({"disk", "iscsi", "iscsi-direct", "mpath", "scsi"})
 _BUSY_SECONDS = 0.2
 
 
@@ -46,6 +48,19 @@ def active_pools(opened: Opened) -> list[tuple[str, Any]]:
     return [(pool.name(), pool) for pool in opened.handle.listAllStoragePools(ListPools.ACTIVE)]
 
 
+def discard(opened: Opened, name: str) -> None:
+    """Stop a transient pool and remove its directory, which only a pool that is stopped, and so defined, can be asked
+    for. Runs on a worker thread. Raises libvirtError."""
+    pool = opened.handle.storagePoolLookupByName(name)
+    pool = opened.handle.storagePoolDefineXML(pool.XMLDesc(0), 0)
+    with tolerating(ErrorCode.OPERATION_INVALID):
+        pool.destroy()
+    with contextlib.suppress(Exception):  # somebody put something into it
+        pool.delete(0)
+    pool.undefine()
+    opened.pools.pop(name, None)
+
+
 class Pools:
     """Making, finding, refreshing and removing pools."""
 
@@ -55,6 +70,24 @@ class Pools:
     def get(self, ctx: Context, name: str) -> Pool:
         """The pool, read afresh. Raises NotFound."""
         return self._link.run(ctx, f"read storage pool '{name}'", lambda opened: _read(opened, name))
+
+    def all(self, ctx: Context) -> list[Pool]:
+        """All pools that volumes can be made in."""
+
+        def work(opened: Opened) -> list[Pool]:
+            found = []
+            for handle in opened.handle.listAllStoragePools(0):
+                with tolerating(ErrorCode.NO_STORAGE_POOL):  # gone since it was listed
+                    found.append(told_pool(handle.XMLDesc(0), active=bool(handle.isActive())))
+            return found
+
+        pools = self._link.run(ctx, "list storage pools", work)
+        return [pool for pool in pools if pool.type not in _FIXED]
+
+    def discard(self, ctx: Context, name: str) -> None:
+        """Remove a transient pool, and its directory when that is empty."""
+        with contextlib.suppress(NotFound):
+            self._link.run(ctx, f"remove storage pool '{name}'", lambda opened: discard(opened, name))
 
     def local_directory(self, ctx: Context, name: str) -> Path | None:
         """The pool's directory when it lies on this machine and this process may write in it. Raises NotFound."""

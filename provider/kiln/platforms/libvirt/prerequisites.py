@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Literal
 
 from kiln.framework.context import Context
-from kiln.framework.errors import Cancelled, KilnError, NotFound, Unreachable
-from kiln.platforms.libvirt import pool_checks
+from kiln.framework.errors import Cancelled, KilnError, Unreachable
+from kiln.platforms.libvirt import network_checks, pool_checks
+from kiln.platforms.libvirt.borrowed import borrowed_pool
 from kiln.platforms.libvirt.connection import Link, Opened
 from kiln.platforms.libvirt.facts import capabilities, domain_capabilities
+from kiln.platforms.libvirt.uris import names_session
 from kiln.ports.nodes import Accelerator, Node, Prerequisite
 
 # virStorageVolUpload with holes, domain capabilities with firmware, keepalive in all drivers.
@@ -35,12 +38,10 @@ def _all(
     yield _libvirt(ctx, node)
     emulator = _emulator(ctx, link)
     yield emulator
-    pools = pool_checks.check(ctx, node, pool)
-    yield from pools
-    if emulator.status != "fail":
-        yield _accelerator(node, accelerator)
-    yield _network(ctx, node, network)
-    yield pool_checks.qemu_img(ctx, node, pool)
+    yield from pool_checks.check(ctx, node, pool)
+    yield _accelerator(node, accelerator) if emulator.status != "fail" else _NOT_TRIED
+    yield network_checks.check(ctx, link, node, network)
+    yield pool_checks.qemu_img(ctx, node, pool, lambda: borrowed_pool(ctx, link))
     yield _firmware(ctx, node)
     yield _confinement(ctx, node)
 
@@ -49,6 +50,8 @@ def _libvirt(ctx: Context, node: Node) -> Prerequisite:
     facts = node.facts(ctx)
     version = tuple(int(part) for part in facts.libvirt_version.split("."))
     detail = f"libvirt {facts.libvirt_version} answers at {node.uri}"
+    if names_session(node.uri) and not node.session:
+        detail += ", which for root is the system's daemon (qemu:///system)"
     if version < OLDEST_LIBVIRT:
         oldest = ".".join(map(str, OLDEST_LIBVIRT))
         return Prerequisite("libvirt", "fail", detail, f"upgrade libvirt on the node to {oldest} or later")
@@ -79,30 +82,20 @@ def _accelerator(node: Node, accelerator: Callable[[], Accelerator]) -> Prerequi
         raise
     except KilnError as error:
         return Prerequisite("accelerator", "fail", f"{error.what}: {error.cause}", error.action or "")
+    known = ""
+    if found.since is not None:
+        at = datetime.fromtimestamp(found.since, UTC)
+        known = f" (remembered from the probe of {at:%Y-%m-%d %H:%M} UTC; `kiln doctor --probe` tries it again)"
     if found.name == "kvm":
-        return Prerequisite("accelerator", "ok", f"kvm: {found.reason}")
+        if found.proven:
+            return Prerequisite("accelerator", "ok", f"kvm: {found.reason}{known}")
+        return Prerequisite(
+            "accelerator", "warn", f"kvm, not tried: {found.reason}", "start a guest to see that it runs"
+        )
     mend = "turn on virtualisation in the firmware (or nested virtualisation around this machine), then `modprobe kvm`"
-    return Prerequisite("accelerator", "warn", f"tcg, many times slower than kvm: {found.reason}", mend)
-
-
-def _network(ctx: Context, node: Node, wanted: str | None) -> Prerequisite:
-    if node.session and wanted is None:
-        return Prerequisite("network", "ok", "guests of a session get user-mode networking")
-    name = wanted or "default"
-    try:
-        network = node.networks.get(ctx, name)
-    except NotFound:
-        if node.networks.has_bridge(ctx, name):
-            return Prerequisite("network", "ok", f"host bridge '{name}'; who hands out addresses on it is not known")
-        mend = f"define it (virsh -c '{node.uri}' net-define FILE), or install libvirt-daemon-config-network"
-        return Prerequisite("network", "fail", f"there is no network '{name}'", mend)
-    if not network.active:
-        mend = f"virsh -c '{node.uri}' net-start {name} && virsh -c '{node.uri}' net-autostart {name}"
-        return Prerequisite("network", "fail", f"network '{name}' is stopped", mend)
-    if not network.dhcp:
-        mend = "nothing, if another DHCP server or the guests' own configuration gives addresses"
-        return Prerequisite("network", "warn", f"network '{name}' runs and hands out no addresses", mend)
-    return Prerequisite("network", "ok", f"network '{name}' runs on {network.bridge} and hands out addresses")
+    if found.since is not None:
+        mend += f", then `kiln doctor {node.uri} --probe`"
+    return Prerequisite("accelerator", "warn", f"tcg, many times slower than kvm: {found.reason}{known}", mend)
 
 
 def _firmware(ctx: Context, node: Node) -> Prerequisite:
@@ -121,4 +114,5 @@ def _confinement(ctx: Context, node: Node) -> Prerequisite:
     return Prerequisite("confinement", "warn", f"{detail}: no AppArmor or SELinux around guests", mend)
 
 
+_NOT_TRIED = Prerequisite("accelerator", "fail", "cannot be tried without an emulator", "mend the emulator first")
 _INSTALL_QEMU = "install QEMU on the node: apt-get install qemu-system-x86 (or of its architecture)"

@@ -17,8 +17,13 @@ def is_local(uri: str) -> bool:
 
 
 def is_session(uri: str) -> bool:
-    """Whether the URI names an unprivileged daemon; root's own session is the system's daemon."""
-    return urlsplit(uri).path.rstrip("/") == "/session" and not (is_local(uri) and os.geteuid() == 0)
+    """Whether the URI leads to an unprivileged daemon; root's own session is the system's daemon."""
+    return names_session(uri) and not (is_local(uri) and os.geteuid() == 0)
+
+
+def names_session(uri: str) -> bool:
+    """Whether the URI says session, whoever's that is."""
+    return urlsplit(uri).path.rstrip("/") == "/session"
 
 
 def admit(uri: str, *, allow_insecure_transport: bool) -> str:

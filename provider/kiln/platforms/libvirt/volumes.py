@@ -17,11 +17,12 @@ from kiln.platforms.libvirt.faults import tolerating
 from kiln.platforms.libvirt.locks import locked
 from kiln.platforms.libvirt.pools import Pools, known
 from kiln.platforms.libvirt.sidecars import Sidecars
+from kiln.platforms.libvirt.temporaries import Temporaries
 from kiln.platforms.libvirt.uris import is_local
 from kiln.platforms.libvirt.xml.volume import told_volume
 from kiln.platforms.libvirt.xml.volume import volume as volume_document
 from kiln.ports.marks import Mark
-from kiln.ports.volumes import Chunk, Format, Pool, Volume, VolumeRef
+from kiln.ports.volumes import Chunk, Format, Pool, Temporary, Volume, VolumeRef
 
 T = TypeVar("T")
 
@@ -39,10 +40,15 @@ class LibvirtVolumes:
         self._bulk = bulk
         self._pools = Pools(link)
         self._sidecars = Sidecars(link, self._pools)
+        self._temporaries = Temporaries(link, self._pools)
 
     def pool(self, ctx: Context, name: str) -> Pool:
         """The pool named ``name``."""
         return self._pools.get(ctx, name)
+
+    def pools(self, ctx: Context) -> Sequence[Pool]:
+        """All pools that volumes can be made in."""
+        return self._pools.all(ctx)
 
     def ensure_pool(self, ctx: Context, name: str, path: str | None) -> bool:
         """Make sure the pool exists and runs; True when it was made now."""
@@ -72,6 +78,10 @@ class LibvirtVolumes:
             self._sidecars.delete(ctx, name, marks.POOL_MARK)
             self._pools.remove(ctx, name, with_directory=mark.info.get(_DIRECTORY) == "new")
             return True
+
+    def discard_pool(self, ctx: Context, name: str) -> None:
+        """Remove a pool that was made for a moment."""
+        self._pools.discard(ctx, name)
 
     def list(self, ctx: Context, pool: str) -> Sequence[Volume]:
         """All volumes of the pool."""
@@ -211,6 +221,10 @@ class LibvirtVolumes:
     def marks(self, ctx: Context, pool: str) -> Sequence[tuple[VolumeRef, Mark]]:
         """All marks in the pool."""
         return [(VolumeRef(pool, name), mark) for name, mark in self._sidecars.all(ctx, pool)]
+
+    def temporaries(self, ctx: Context, pool: str) -> Sequence[Temporary]:
+        """All temporary volumes and files in the pool."""
+        return self._temporaries.all(ctx, pool)
 
     def _with(self, ctx: Context, verb: str, ref: VolumeRef, work: Callable[[Any], T]) -> T:
         """Run ``work`` on the volume; a file that the node has not seen yet makes it look again."""

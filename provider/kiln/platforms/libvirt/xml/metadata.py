@@ -68,6 +68,8 @@ def _add_mark(root: Element, mark: Mark) -> None:
     made = _add(
         root, "mark", operation=mark.operation, phase=mark.phase, urn=mark.urn, role=mark.role, digest=mark.digest
     )
+    if mark.made is not None:
+        made.set("made", str(mark.made))
     if mark.holder is not None:
         holder = mark.holder
         _add(
@@ -93,6 +95,7 @@ def _told_mark(found: Element | None) -> Mark | None:
         digest=found.get("digest", ""),
         holder=_told_holder(found.find("holder")),
         info=_told_entries(found, "info"),
+        made=int(made) if (made := found.get("made", "")).isdecimal() else None,
     )
 
 

@@ -67,6 +67,11 @@ def told_agent_connected(document: str) -> bool:
     return False
 
 
+def told_log(document: str) -> str | None:
+    """The file that the serial console is logged to."""
+    return _attribute(parse(document), "devices/serial/log", "file")
+
+
 def disk_target(document: str, path: str) -> str | None:
     """The guest device name of the disk stored at ``path``."""
     for found in map(_disk, parse(document).findall("devices/disk")):

@@ -41,6 +41,11 @@ def told_volume(document: str, pool: str) -> Volume:
     )
 
 
+def told_change(document: str) -> float:
+    """When the volume was last written to, in seconds since the epoch; 0.0 where the pool does not know."""
+    return float(parse(document).findtext("target/timestamps/mtime") or 0.0)
+
+
 def _format(root: Element, path: str) -> str | None:
     found = root.find(path)
     return None if found is None else found.get("type")
