@@ -31,6 +31,16 @@ def checked_text(text: str) -> str:
     return text
 
 
+def check_node_path(file: str, path: str) -> None:
+    """Refuse what cannot name a file or directory on a node. Raises InputError at property ``path``."""
+    if not file.startswith("/") or not file.isprintable():
+        raise InputError(
+            path,
+            f"{file!r} is not an absolute path of printable characters",
+            action="say where it is on the node, from '/' on",
+        )
+
+
 Name = Annotated[str, AfterValidator(checked_name)]
 Text = Annotated[str, AfterValidator(checked_text)]
 

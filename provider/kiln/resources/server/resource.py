@@ -12,7 +12,7 @@ from kiln.framework.errors import InputError, NotFound, PartialCreate
 from kiln.framework.model import Impact
 from kiln.framework.plan import Change, Plan, compare
 from kiln.framework.resource import Created, Found, Resource
-from kiln.framework.steps import KeptFailure, Step, run
+from kiln.framework.steps import KeptFailure, Step, run, undo
 from kiln.framework.values import UNKNOWN
 from kiln.ports.domains import Domain
 from kiln.ports.nodes import Node
@@ -21,6 +21,7 @@ from kiln.resources.ownership import finished, new_mark, refuse_overlaid, releas
 from kiln.resources.server import life, observe, storage
 from kiln.resources.server.build import Work, default_network, ground_of
 from kiln.resources.server.checks import refuse_contradictions
+from kiln.resources.server.fit import require_boot_files, require_fit
 from kiln.resources.server.model import ServerInputs, ServerState
 from kiln.resources.server.network import require_networks
 from kiln.resources.site import Site
@@ -66,7 +67,10 @@ class Server(Resource[ServerInputs, ServerState]):
         refuse_contradictions(new)
         if uri is not UNKNOWN and isinstance(new.platform_config, dict):
             self._site.nodes.check_settings(uri, new.platform_config)
-        return new.model_copy(update={"node": uri, "pool": new.pool or self._site.pool_for(uri)})
+        checked = new.model_copy(update={"node": uri, "pool": new.pool or self._site.pool_for(uri)})
+        if (node := self._site.node_to_look_at(ctx, uri)) is not None:
+            require_fit(ctx, node, checked, old)
+        return checked
 
     def diff(self, ctx: Context, id: str, state: ServerState, old: ServerInputs, new: ServerInputs) -> Plan:
         """The changes; another URI of the same node is none."""
@@ -86,12 +90,18 @@ class Server(Resource[ServerInputs, ServerState]):
         work.disks = storage.used_disks(ctx, node.volumes, inputs)
         storage.refuse_shared(ctx, node.domains, work.disks, work.uuid)
         require_networks(ctx, node, inputs, work.ground)
+        require_fit(ctx, node, inputs)
+        require_boot_files(ctx, node, inputs)
         work.vnc_password = vnc_password(inputs)
+        making = life.making(node, work)
         try:
-            run(ctx, [*life.making(node, work), *life.starting(node, work), *life.settling(node, work)])
+            run(ctx, [*making, *life.starting(node, work), *life.settling(node, work)])
         except KeptFailure as failure:
+            if isinstance(failure.error, InputError):  # as it is asked for it cannot run, and it never did
+                undo(ctx, making)
+                raise failure.error from failure
             life.settle(ctx, node, work)
-            raise PartialCreate(work.uuid, observe.state(node, work), [str(failure.error)]) from failure
+            raise PartialCreate(work.uuid, observe.state(node, work), [failure.error.located()]) from failure
         finally:
             work.close()
         return Created(work.uuid, observe.state(node, work))
@@ -122,6 +132,8 @@ class Server(Resource[ServerInputs, ServerState]):
             storage.refuse_shared(ctx, node.domains, work.disks, id)
         if "networks" in changed and work.ground is not None:
             require_networks(ctx, node, new, work.ground)
+        require_fit(ctx, node, new, old)
+        require_boot_files(ctx, node, new, old)
         steps = [
             Step("find the guest", lambda ctx: None, keeps=True),
             *life.changing(node, work, changed),
@@ -131,7 +143,7 @@ class Server(Resource[ServerInputs, ServerState]):
         try:
             run(ctx, steps)
         except KeptFailure as failure:
-            raise PartialCreate(id, observe.state(node, work), [str(failure.error)]) from failure
+            raise PartialCreate(id, observe.state(node, work), [failure.error.located()]) from failure
         finally:
             work.close()
         return observe.state(node, work)
