@@ -12,8 +12,16 @@ from kiln.framework.errors import InputError
 _HEADER = "#cloud-config"
 
 
+def check_encodable(text: str, path: str) -> None:
+    """Refuse half of a surrogate pair, which no file can hold. Raises InputError at ``path``."""
+    half = next((character for character in text if "\ud800" <= character <= "\udfff"), None)
+    if half is not None:
+        raise InputError(path, f"the character U+{ord(half):04X} is half of one", action="use text that UTF-8 can hold")
+
+
 def check_network_config(text: str, path: str = "firstBoot.networkConfig") -> None:
     """Refuse what is no network configuration of version 1 or 2. Raises InputError at ``path``."""
+    check_encodable(text, path)
     config = _read(text, path)
     if isinstance(config, dict) and isinstance(config.get("network"), dict):
         config = config["network"]

@@ -16,7 +16,7 @@ from kiln.framework.values import UNKNOWN, Asset
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef, Volumes
 from kiln.resources import cloning, content
-from kiln.resources.names import Name, Text, split_import_id, volume_ref
+from kiln.resources.names import Name, Text, check_lines, split_import_id, volume_ref
 from kiln.resources.ownership import Claim, finished, new_mark, refuse_overlaid, release_volume
 from kiln.resources.site import Site
 
@@ -111,6 +111,7 @@ class Image(Resource[ImageInputs, ImageState]):
                 raise InputError(field, f"'{field}' needs a 'kernel'", action="set kernel, or drop it")
         if new.checksum is not None and new.checksum is not UNKNOWN:
             content.check_checksum(new.checksum, "checksum")
+        check_lines(new.cmdline, "cmdline")
         content.look(self._site, new.source, "source", new.format)
         if new.checksum is not None:
             content.verify(ctx, self._site, new.source, new.checksum)

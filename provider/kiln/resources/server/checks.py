@@ -10,7 +10,7 @@ from kiln.firstboot.userdata import check_user_data
 from kiln.framework.errors import InputError
 from kiln.framework.values import UNKNOWN
 from kiln.resources import cloning
-from kiln.resources.names import check_node_path, volume_ref
+from kiln.resources.names import check_lines, check_node_path, volume_ref
 from kiln.resources.server.layout import direct_boot
 from kiln.resources.server.model import Boot, FirstBoot, Nic, ServerInputs
 from kiln.resources.server.storage import wants_seed
@@ -26,7 +26,7 @@ def refuse_contradictions(inputs: ServerInputs) -> None:
     _check_networks(inputs.networks)
     _check_ids(inputs)
     _check_boot(inputs.boot)
-    _check_description(inputs.description)
+    check_lines(inputs.description, "description")
     _check_first_boot(inputs.first_boot)
     _check_wait(inputs)
     if inputs.image is None and isinstance(inputs.boot, Boot):
@@ -53,11 +53,13 @@ def _check_ids(inputs: ServerInputs) -> None:
 
 def _check_boot(boot: Boot | None) -> None:
     """Files are named by where they are on the node, and a kind of device has one place in the order."""
-    for name in ("kernel", "initrd"):
-        file = getattr(boot, name, None) if isinstance(boot, Boot) else None
+    if not isinstance(boot, Boot):
+        return
+    check_lines(boot.cmdline, "boot.cmdline")
+    for name, file in (("kernel", boot.kernel), ("initrd", boot.initrd)):
         if file is not None and file is not UNKNOWN:
             check_node_path(file, f"boot.{name}")
-    order = _known_items(boot.order) if isinstance(boot, Boot) else []
+    order = _known_items(boot.order)
     for index, kind in enumerate(order):
         if kind is not UNKNOWN and kind in order[:index]:
             raise InputError(f"boot.order[{index}]", f"'{kind}' is named twice", action="name each kind once")
@@ -73,16 +75,6 @@ def _check_first_boot(asked: FirstBoot | None) -> None:
         check_user_data(asked.user_data)
     if asked.network_config is not None and asked.network_config is not UNKNOWN:
         check_network_config(asked.network_config)
-
-
-def _check_description(text: str | None) -> None:
-    if text is not None and text is not UNKNOWN and "\r" in text:
-        raise InputError(
-            "description",
-            "a description cannot hold carriage returns",
-            cause="libvirt gives them back as line feeds, which would look like a change made by somebody else",
-            action="end lines with a line feed alone",
-        )
 
 
 def _check_wait(inputs: ServerInputs) -> None:
