@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from kiln.framework.context import Context
-from kiln.framework.errors import Cancelled, InputError, KilnError, NotFound, Unreachable
+from kiln.framework.errors import Cancelled, InputError, KilnError, NotFound
 from kiln.framework.model import Impact
 from kiln.framework.plan import Change
 from kiln.framework.values import UNKNOWN
@@ -82,8 +82,10 @@ class Site:
             return None
         try:
             return self.nodes.get(ctx, uri)
-        except Unreachable as error:
-            ctx.log.debug(f"what is asked for cannot be compared with what the node has: {error}")
+        except Cancelled:
+            raise
+        except KilnError as error:
+            ctx.log.debug(f"what is asked for is not compared with what the node has: {error}")
             self._silent.add(uri)
             return None
 

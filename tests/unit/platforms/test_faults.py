@@ -86,6 +86,7 @@ def test_a_definite_error_has_a_kind_of_its_own(code: ErrorCode, message: str, k
         (ErrorCode.INTERNAL_ERROR, "Could not open '/root/x': Permission denied", "enter its directory"),
         (ErrorCode.CONFIG_UNSUPPORTED, "Emulator does not support virt type 'kvm'", "tcg"),
         (ErrorCode.OPERATION_INVALID, "storage pool 'kiln' is not active", "pool-start"),
+        (ErrorCode.SYSTEM_ERROR, "cannot open directory '/p': No such file or directory", "mount what belongs"),
         (ErrorCode.INTERNAL_ERROR, "something odd", "kiln doctor"),
         (ErrorCode.OPERATION_INVALID, "domain is already running", "kiln doctor"),
     ],

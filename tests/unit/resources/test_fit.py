@@ -65,19 +65,28 @@ def test_what_is_not_known_is_not_compared(world: World) -> None:
         world.check("Server", "it", {"disks": [], **unknown})
 
 
+@pytest.mark.parametrize("error", [Unreachable("could not connect"), KilnError("access denied")], ids=repr)
 def test_a_check_passes_without_the_node_and_asks_a_silent_one_once(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, error: KilnError
 ) -> None:
     asked: list[str] = []
 
     def silent(_ctx: Context, uri: str) -> None:
         asked.append(uri)
-        raise Unreachable(f"could not connect to {uri}")
+        raise error
 
     monkeypatch.setattr(world.nodes, "get", silent)
     for name in ("a", "b"):
         world.check("Server", name, {"disks": [], "memory": "5TiB"})
     assert asked == [URI]
+
+
+def test_a_node_that_answers_half_is_no_reason_to_fail_a_check(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise KilnError("could not read what the node is")
+
+    monkeypatch.setattr(world.node, "facts", broken)
+    world.check("Server", "it", {"disks": [], "memory": "5TiB"})
 
 
 @pytest.mark.parametrize("name", ["kernel", "initrd"])

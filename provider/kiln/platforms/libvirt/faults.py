@@ -51,6 +51,8 @@ _VAGUE = frozenset({ErrorCode.OPERATION_FAILED, ErrorCode.OPERATION_INVALID, Err
 _GONE = re.compile(r"unable to open stream for .*no such file or directory", re.IGNORECASE)
 # What no format, no file system and no number of libvirt's can hold.
 _TOO_LARGE = re.compile(r"file too large|size is too large|exceeds maximum|value too large", re.IGNORECASE)
+# The directory of a pool that libvirt looks into again.
+_LOST = re.compile(r"cannot open directory .*no such file or directory", re.IGNORECASE)
 _FULL = re.compile(r"no space left|disk quota exceeded|not enough (free )?space", re.IGNORECASE)
 
 
@@ -148,6 +150,8 @@ def reach_advice(uri: str, cause: str) -> str:
 def _advice(cause: str, uri: str) -> str:
     if _FULL.search(cause):
         return "free space in the storage pool, or use another pool, and run again"
+    if _LOST.search(cause):
+        return "mount what belongs in that directory, or make it, start the pool (virsh pool-start) and run again"
     if "is not active" in cause:
         return f"start it (virsh -c '{uri}' pool-start or net-start) and run again"
     if "Permission denied" in cause:

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from kiln.framework.context import Context
-from kiln.framework.errors import InputError
+from kiln.framework.errors import Cancelled, InputError, KilnError
 from kiln.framework.units import Size
 from kiln.framework.values import UNKNOWN, has_unknown
 from kiln.ports.nodes import Node
 from kiln.resources.server.model import Boot, ServerInputs
+from kiln.resources.site import Site
+
+
+def check_fit(ctx: Context, site: Site, inputs: ServerInputs, old: ServerInputs | None) -> None:
+    """``require_fit`` where the node can be asked; what it does not tell now it tells before anything is made."""
+    node = site.node_to_look_at(ctx, inputs.node)
+    if node is None:
+        return
+    try:
+        require_fit(ctx, node, inputs, old)
+    except (InputError, Cancelled):
+        raise
+    except KilnError as error:
+        ctx.log.debug(f"what is asked for is not compared with what the node has: {error}")
 
 
 def require_fit(ctx: Context, node: Node, inputs: ServerInputs, old: ServerInputs | None = None) -> None:

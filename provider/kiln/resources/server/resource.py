@@ -21,7 +21,7 @@ from kiln.resources.ownership import finished, new_mark, refuse_overlaid, releas
 from kiln.resources.server import life, observe, storage
 from kiln.resources.server.build import Work, default_network, ground_of
 from kiln.resources.server.checks import refuse_contradictions
-from kiln.resources.server.fit import require_boot_files, require_fit
+from kiln.resources.server.fit import check_fit, require_boot_files, require_fit
 from kiln.resources.server.model import ServerInputs, ServerState
 from kiln.resources.server.network import require_networks
 from kiln.resources.site import Site
@@ -68,8 +68,7 @@ class Server(Resource[ServerInputs, ServerState]):
         if uri is not UNKNOWN and isinstance(new.platform_config, dict):
             self._site.nodes.check_settings(uri, new.platform_config)
         checked = new.model_copy(update={"node": uri, "pool": new.pool or self._site.pool_for(uri)})
-        if (node := self._site.node_to_look_at(ctx, uri)) is not None:
-            require_fit(ctx, node, checked, old)
+        check_fit(ctx, self._site, checked, old)
         return checked
 
     def diff(self, ctx: Context, id: str, state: ServerState, old: ServerInputs, new: ServerInputs) -> Plan:
