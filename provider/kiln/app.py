@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import kiln
 from kiln.framework.context import Context
-from kiln.framework.errors import Bug, InputError
+from kiln.framework.errors import Bug
 from kiln.framework.model import Impact, Model, prop
 from kiln.framework.provider import Provider
 from kiln.framework.resource import AnyResource
@@ -77,8 +77,8 @@ class KilnProvider(Provider):
         if config.uri is None:
             uri = os.environ.get("LIBVIRT_DEFAULT_URI") or SYSTEM_URI
             config = config.model_copy(update={"uri": uri})
-        if config.uri is not UNKNOWN and ":" not in config.uri:
-            raise InputError("uri", f"{config.uri!r} is not a libvirt URI", action="use one such as qemu:///system")
+        if config.uri is not UNKNOWN and config.allow_insecure_transport is not UNKNOWN:
+            nodes(allow_insecure_transport=config.allow_insecure_transport).check_uri(config.uri, "uri")
         return config
 
     def configure(self, config: Any) -> None:

@@ -43,6 +43,32 @@ def test_a_node_that_does_not_answer_is_unreachable_and_says_what_to_do(nodes: N
     assert caught.value.node == "qemu+unix:///system?socket=/nowhere"
 
 
+def test_a_uri_is_judged_without_connecting(nodes: Nodes) -> None:
+    nodes.check_uri("qemu+unix:///system?socket=/nowhere", "node")
+    with pytest.raises(InputError) as caught:
+        nodes.check_uri("web", "node")
+    assert caught.value.path == "node"
+
+
+def test_a_node_says_how_many_cpus_a_machine_type_takes(node: Node, ctx: Context) -> None:
+    most = node.max_vcpus(ctx, {"machine": "q35"})
+    assert most is not None
+    assert 1 <= most <= 255
+    assert node.max_vcpus(ctx, {}) == most
+    with pytest.raises(InputError) as caught:
+        node.max_vcpus(ctx, {"machine": "pcx"})
+    assert caught.value.path == "platformConfig.machine"
+    assert "pcx" in caught.value.what
+
+
+@real
+def test_what_is_wrong_with_a_file_is_told_where_it_is_within_reach(
+    libvirt_node: LibvirtNode, ctx: Context, tmp_path: Path
+) -> None:
+    missing = libvirt_node.file_flaw(ctx, str(tmp_path / "none"))
+    assert missing == ("there is no such file" if libvirt_node.uri == SYSTEM else None)
+
+
 def test_platform_settings_are_judged_without_asking_the_node(nodes: Nodes) -> None:
     nodes.check_settings("qemu+unix:///system?socket=/nowhere", {"machine": "pc"})
     with pytest.raises(InputError) as caught:

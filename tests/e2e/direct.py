@@ -7,18 +7,29 @@ from typing import Any
 
 from kiln.app import KilnProvider
 from kiln.framework import operations
-from kiln.framework.context import Context
+from kiln.framework.context import Context, SilentLog
 from kiln.framework.operations import Outcome
 from kiln.framework.values import reveal
 
 LIMIT = 120.0
 
 
+class _Warnings(SilentLog):
+    """Keeps what the user would be warned of."""
+
+    def __init__(self, warnings: list[str]) -> None:
+        self._warnings = warnings
+
+    def warning(self, message: str) -> None:
+        self._warnings.append(message)
+
+
 class Direct:
-    """A configured provider in this process."""
+    """A configured provider in this process. ``warnings`` are all that it gave."""
 
     def __init__(self, uri: str, pool: str, *, insecure: bool = False) -> None:
         self.provider = KilnProvider()
+        self.warnings: list[str] = []
         config = KilnProvider.Config(uri=uri, storage_pool=pool, allow_insecure_transport=insecure)
         self.provider.configure(config)
 
@@ -61,7 +72,7 @@ class Direct:
 
     def context(self) -> Context:
         """The surroundings of one operation."""
-        return Context(urn="urn:pulumi:test::e2e::kiln::test").limited(LIMIT)
+        return Context(log=_Warnings(self.warnings), urn="urn:pulumi:test::e2e::kiln::test").limited(LIMIT)
 
 
 def plain(outcome: Outcome) -> dict[str, Any]:

@@ -6,11 +6,12 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kiln.framework.errors import InputError, InputErrors, KilnError
+from kiln.framework.errors import InputErrors, KilnError
 
 from tests.e2e.conftest import TestPool
 from tests.e2e.direct import Direct
@@ -80,8 +81,8 @@ FILES = [
     Case("qcow2_with_a_backing_file", backed, "source", ("a.qcow2", "backing", "convert"), {}),
     Case("qcow2_with_a_data_file", with_data_file, "source", ("b.qcow2", "data", "convert"), {}),
     Case("vmdk", vmdk, "source", ("c.vmdk", "VMDK", "convert"), {}),
-    Case("declared_raw_but_qcow2", plain_qcow2, "source", ("d.qcow2", "raw", "qcow2"), {"format": "raw"}),
-    Case("declared_qcow2_but_raw", raw, "source", ("disk.raw", "qcow2", "raw"), {"format": "qcow2"}),
+    Case("declared_raw_but_qcow2", plain_qcow2, "format", ("d.qcow2", "raw", "qcow2"), {"format": "raw"}),
+    Case("declared_qcow2_but_raw", raw, "format", ("disk.raw", "qcow2", "raw"), {"format": "qcow2"}),
     Case("missing_file", forbidden, "source", ("nothing.img", "check the path"), {}),
     Case("architecture_of_another_machine", raw, "architecture", ("riscv64", "x86_64"), {"architecture": "riscv64"}),
 ]
@@ -106,7 +107,7 @@ def refusal(call: Callable[[], object]) -> tuple[str, str]:
     assert "Traceback" not in text
     assert "\n" not in text, "one paragraph"
     assert "Next: " in text or "use " in text, f"no next action in: {text}"
-    return error.path if isinstance(error, InputError) else "", text
+    return error.path or "", text
 
 
 @pytest.mark.usefixtures("nothing_made")
@@ -159,6 +160,35 @@ def test_a_name_outside_the_grammar_is_refused(direct: Direct, tmp_path: Path, k
 
 
 @pytest.mark.usefixtures("nothing_made")
+@pytest.mark.parametrize(
+    ("size", "format"), [("16384PiB", "qcow2"), ("3PiB", None), ("16384PiB", "raw"), ("4096PiB", "raw")]
+)
+def test_a_size_that_no_file_can_have_is_refused(direct: Direct, prefix: str, size: str, format: str | None) -> None:
+    """The last one is what QEMU takes and the file system of the pool does not."""
+    path, text = refusal(lambda: direct.make("Disk", f"{prefix}-size", size=size, format=format))
+    assert path == "size"
+    assert "ask for" in text
+
+
+def test_a_disk_that_cannot_grow_that_far_is_told_and_stays(direct: Direct, prefix: str) -> None:
+    disk = direct.make("Disk", f"{prefix}-grows", size="1MiB", format="raw")
+    try:
+        path, text = refusal(lambda: direct.change("Disk", disk, size="4096PiB"))
+        assert (path, "ask for" in text) == ("size", True)
+        found = direct.read("Disk", disk)
+        assert found is not None
+        assert found.state["virtualSize"] == "1MiB"
+    finally:
+        direct.remove("Disk", disk)
+
+
+@pytest.mark.usefixtures("nothing_made")
+def test_a_disk_may_be_larger_than_the_pool_has_room(direct: Direct, prefix: str) -> None:
+    for format in ("raw", "qcow2"):
+        direct.remove("Disk", direct.make("Disk", f"{prefix}-sparse", size="10TiB", format=format))
+
+
+@pytest.mark.usefixtures("nothing_made")
 @pytest.mark.parametrize("size", ["10Q", "1GiBB", "-1GiB", "GiB", "", "1.0000001K", "0", "1000"])
 def test_a_size_that_is_none_is_refused(direct: Direct, prefix: str, size: str) -> None:
     path, text = refusal(lambda: direct.make("Disk", f"{prefix}-size", size=size))
@@ -179,6 +209,7 @@ class Wrong:
         return self.name
 
 
+MACHINE, NETWORK, USER_DATA = "platformConfig.machine", "firstBoot.networkConfig", "firstBoot.userData"
 SERVERS = [
     Wrong("no_such_network", {"networks": [{}, {"network": "nowhere"}]}, "networks[1].network", ("nowhere",)),
     Wrong("no_such_bridge", {"networks": [{"bridge": "br-none"}]}, "networks[0].bridge", ("br-none",)),
@@ -203,6 +234,20 @@ SERVERS = [
     Wrong("nul_in_a_password", {"firstBoot": {"password": "a\0b"}}, "firstBoot.password", ("NUL",)),
     Wrong("new_line_in_a_password", {"firstBoot": {"password": "a\nb"}}, "firstBoot.password"),
     Wrong("missing_kernel", {"boot": {"initrd": "/x"}}, "boot.initrd", ("kernel",)),
+    Wrong("no_such_kernel", {"boot": {"kernel": "/nowhere/vmlinuz"}}, "boot.kernel", ("/nowhere/vmlinuz", "no such")),
+    Wrong("no_such_initrd", {"boot": {"kernel": "/bin/sh", "initrd": "/nowhere/i"}}, "boot.initrd", ("/nowhere/i",)),
+    Wrong("kernel_is_a_directory", {"boot": {"kernel": "/boot"}}, "boot.kernel", ("regular",)),
+    Wrong("relative_kernel", {"boot": {"kernel": "vmlinuz"}}, "boot.kernel", ("absolute",)),
+    Wrong("device_named_twice", {"boot": {"order": ["hd", "cdrom", "hd"]}}, "boot.order[2]", ("hd",)),
+    Wrong("no_such_machine", {"platformConfig": {"machine": "pcx"}}, MACHINE, ("pcx", "qemu-system-x86_64", "q35")),
+    Wrong("machine_without_pci", {"platformConfig": {"machine": "isapc"}}, MACHINE, ("isapc", "PCI")),
+    Wrong("more_cpus_than_the_machine_takes", {"vcpus": 4000}, "vcpus", ("4000", "255")),
+    Wrong("more_cpus_than_an_apic_counts", {"vcpus": 256}, "vcpus", ("255",)),
+    Wrong("more_memory_than_the_node_has", {"memory": "100TiB"}, "memory", ("100TiB", "physical")),
+    Wrong("network_configuration_no_yaml", {"firstBoot": {"networkConfig": "a: [1"}}, NETWORK, ("YAML", "line 1")),
+    Wrong("network_configuration_no_version", {"firstBoot": {"networkConfig": "ethernets: {}"}}, NETWORK, ("version",)),
+    Wrong("cloud_config_no_yaml", {"firstBoot": {"userData": "#cloud-config\na: b: c"}}, USER_DATA, ("line 2",)),
+    Wrong("carriage_return", {"description": "a\r\nb"}, "description", ("line feed",)),
 ]
 
 
@@ -218,6 +263,45 @@ def test_a_server_that_cannot_be_is_refused_at_its_property(direct: Direct, pref
     path, text = refusal(lambda: direct.make("Server", f"{prefix}-bad", **inputs))
     assert path == case.path
     assert all(word in text for word in case.words), text
+
+
+@pytest.mark.usefixtures("nothing_made")
+@pytest.mark.parametrize("mode", [0o755, 0o700], ids=["no_kernel", "not_to_be_read"])
+def test_a_kernel_that_does_not_start_leaves_no_guest(direct: Direct, prefix: str, tmp_path: Path, mode: int) -> None:
+    """What cannot be seen beforehand: the content of the file, and on other machines all of it."""
+    directory = tmp_path / "boot"
+    directory.mkdir()
+    kernel = directory / "vmlinuz"
+    kernel.write_bytes(b"no kernel".ljust(MIB, b"\0"))
+    directory.chmod(mode)
+    boot = {"kernel": str(kernel)}
+    path, text = refusal(
+        lambda: direct.make("Server", f"{prefix}-bad", disks=[], networks=[], memory="64MiB", boot=boot)
+    )
+    assert path == "boot.kernel"
+    assert str(kernel) in text
+
+
+def test_a_running_guest_does_not_notice_an_update_that_cannot_be(
+    direct: Direct, prefix: str, inventory: Inventory
+) -> None:
+    name = f"{prefix}-runs"
+    server = direct.make("Server", name, disks=[], networks=[], memory="64MiB")
+    try:
+        before = inventory.domain(name).XMLDesc(0)
+        changes: list[tuple[dict[str, Any], str]] = [
+            ({"vcpus": 4000}, "vcpus"),
+            ({"memory": "100TiB"}, "memory"),
+            ({"platformConfig": {"machine": "pcx"}}, MACHINE),
+            ({"boot": {"kernel": "/nowhere/vmlinuz"}}, "boot.kernel"),
+        ]
+        for change, where in changes:
+            for check in (True, False):
+                path, _ = refusal(partial(direct.change, "Server", server, check=check, **change))
+                assert path == where
+                assert inventory.domain(name).XMLDesc(0) == before
+    finally:
+        direct.remove("Server", server)
 
 
 HOSTILE_TEXT = "<x a=\"1\">&amp; 'q' ]]> \N{SNOWMAN}\nsecond line\ttab"
@@ -238,7 +322,7 @@ def test_xml_metacharacters_round_trip_in_every_text(
             image=image.id,
             powerState="stopped",
             description=HOSTILE_TEXT,
-            firstBoot={"metadata": {"key": HOSTILE_TEXT}, "userData": "#cloud-config\n# " + HOSTILE_TEXT + "\n"},
+            firstBoot={"metadata": {"key": HOSTILE_TEXT}, "userData": "#!/bin/sh\n# " + HOSTILE_TEXT + "\n"},
         )
         made.append(("Server", server))
         assert inventory.xml(f"{prefix}-x.s+b_c").findtext("description") == HOSTILE_TEXT

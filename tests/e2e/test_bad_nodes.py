@@ -7,14 +7,16 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from kiln.framework.errors import InputError, KilnError, Refused, Unreachable
+from kiln.framework.errors import InputError, KilnError, Unreachable
 
 from tests.e2e.conftest import TestPool
 from tests.e2e.direct import Direct, plain
-from tests.e2e.inventory import Inventory
+from tests.e2e.inventory import URI, Inventory
 from tests.e2e.stacks import PLUGIN_DIRECTORY
 from tests.e2e.test_bad_input import raw, refusal
 
@@ -37,7 +39,10 @@ def stopped_daemon(tmp_path: Path) -> str:
 def test_a_libvirtd_that_does_not_run_is_told_with_what_to_do(prefix: str, stopped_daemon: str) -> None:
     direct = Direct(stopped_daemon, prefix)
     try:
-        _, text = refusal(lambda: direct.make("Disk", f"{prefix}-d", size="1MiB"))
+        path, text = refusal(lambda: direct.make("Disk", f"{prefix}-d", size="1MiB"))
+        assert path == "node"
+        path, _ = refusal(lambda: direct.make("Node", f"{prefix}-n"))
+        assert path == "uri"
     finally:
         direct.close()
     assert stopped_daemon in text
@@ -92,19 +97,95 @@ def test_unreachable_is_not_gone(direct: Direct, prefix: str, stopped_daemon: st
     assert direct.read("Server", server) is None
 
 
-def test_plain_text_transport_is_refused(prefix: str) -> None:
-    direct = Direct("qemu+tcp://127.0.0.1/system", prefix)
+@pytest.mark.parametrize(
+    ("uri", "words"), [("qemu+tcp://127.0.0.1/system", "allowInsecureTransport"), ("web", "qemu:///system")]
+)
+def test_what_cannot_be_the_uri_of_a_node_is_refused_at_the_property_that_names_it(
+    direct: Direct, prefix: str, tmp_path: Path, uri: str, words: str
+) -> None:
+    for kind, inputs in needed(tmp_path).items():
+        path, text = refusal(partial(direct.check, kind, "it", {**inputs, "node": uri}))
+        assert (path, words in text) == ("node", True)
+    path, text = refusal(lambda: direct.check("Node", "it", {"uri": uri}))
+    assert (path, words in text) == ("uri", True)
+    path, text = refusal(lambda: Direct(uri, prefix))
+    assert (path, words in text) == ("uri", True)
+
+
+@pytest.mark.parametrize("kind", ["Disk", "Image", "Server"])
+def test_a_pool_that_nobody_promised_is_not_made(
+    direct: Direct, prefix: str, inventory: Inventory, tmp_path: Path, kind: str
+) -> None:
+    name = f"{prefix}-none"
+    path, text = refusal(lambda: make_in(direct, kind, prefix, name, tmp_path))
+    assert path == "pool"
+    assert name in text
+    assert name not in inventory.pools()
+    assert direct.warnings == []
+
+
+def make_in(direct: Direct, kind: str, prefix: str, pool: str, directory: Path) -> object:
+    """Make something that needs a volume in ``pool``."""
+    return direct.make(kind, f"{prefix}-d", pool=pool, **needed(directory)[kind])
+
+
+def needed(directory: Path) -> dict[str, dict[str, Any]]:
+    """The least that each kind must be told."""
+    return {"Image": {"source": str(raw(directory))}, "Disk": {"size": "1MiB"}, "Server": {"disks": []}}
+
+
+@pytest.fixture
+def other_pool(prefix: str, inventory: Inventory) -> Iterator[Any]:
+    """A running pool that is not Kiln's, whose directory a test may take away."""
+    directory = Path("/var/lib/libvirt/images") / f"{prefix}-other"
+    directory.mkdir(mode=0o711)
+    document = f"<pool type='dir'><name>{prefix}-other</name><target><path>{directory}</path></target></pool>"
+    defined = inventory.connection.storagePoolDefineXML(document)
+    defined.create()
+    yield defined
+    if defined.isActive():
+        defined.destroy()
+    defined.undefine()
+    if directory.exists():
+        directory.rmdir()
+
+
+@pytest.mark.parametrize("kind", ["Disk", "Image", "Server"])
+def test_a_pool_that_is_stopped_is_told_once_with_the_way_to_start_it(
+    direct: Direct, prefix: str, other_pool: Any, tmp_path: Path, kind: str
+) -> None:
+    other_pool.destroy()
+    path, text = refusal(lambda: make_in(direct, kind, prefix, other_pool.name(), tmp_path))
+    assert path == "pool"
+    assert f"pool-start {other_pool.name()}" in text
+    assert direct.warnings == []
+
+
+@pytest.mark.parametrize("kind", ["Disk", "Image", "Server"])
+def test_a_pool_whose_directory_vanished_is_told_once(
+    direct: Direct, prefix: str, other_pool: Any, tmp_path: Path, kind: str
+) -> None:
+    directory = Path("/var/lib/libvirt/images") / f"{prefix}-other"
+    directory.rmdir()
+    path, text = refusal(lambda: make_in(direct, kind, prefix, other_pool.name(), tmp_path))
+    assert path == "pool"
+    assert str(directory) in text
+    assert direct.warnings == []
+
+
+def test_the_directory_of_another_pool_is_told_with_its_name(
+    prefix: str, other_pool: Any, inventory: Inventory
+) -> None:
+    """In a run of its own, since the run remembers what a Node states."""
+    direct = Direct(URI, prefix)
+    wanted = {"name": f"{prefix}-second", "path": f"/var/lib/libvirt/images/{prefix}-other"}
     try:
-        with pytest.raises(Refused, match="allowInsecureTransport"):
-            direct.make("Disk", f"{prefix}-d", size="1MiB")
+        path, text = refusal(lambda: direct.make("Node", f"{prefix}-n", storagePool=wanted))
     finally:
         direct.close()
-
-
-def test_a_pool_that_nobody_promised_is_not_made(direct: Direct, prefix: str, inventory: Inventory) -> None:
-    _, text = refusal(lambda: direct.make("Disk", f"{prefix}-d", pool=f"{prefix}-none", size="1MiB"))
-    assert f"{prefix}-none" in text
-    assert f"{prefix}-none" not in inventory.pools()
+    assert path == "storagePool.path"
+    assert f"by the name '{other_pool.name()}'" in text
+    assert f"{prefix}-second" not in inventory.pools()
 
 
 def test_a_pool_whose_directory_is_gone_is_told(direct: Direct, prefix: str, inventory: Inventory) -> None:
@@ -112,7 +193,8 @@ def test_a_pool_whose_directory_is_gone_is_told(direct: Direct, prefix: str, inv
     document = f"<pool type='dir'><name>{prefix}-gone</name><target><path>{missing}</path></target></pool>"
     defined = inventory.connection.storagePoolDefineXML(document)
     try:
-        _, text = refusal(lambda: direct.make("Disk", f"{prefix}-d", pool=f"{prefix}-gone", size="1MiB"))
+        path, text = refusal(lambda: direct.make("Disk", f"{prefix}-d", pool=f"{prefix}-gone", size="1MiB"))
+        assert path == "pool"
     finally:
         if defined.isActive():
             defined.destroy()

@@ -19,6 +19,7 @@ from tests.fakes.memory_domains import MemoryDomains
 from tests.fakes.memory_volumes import MemoryVolumes
 
 SETTINGS = frozenset({"machine"})
+MACHINES = {"q35": 255, "pc": 255}
 
 
 class MemoryNetworks:
@@ -55,6 +56,7 @@ class MemoryNode:
     daemon: str = ""
     proven: Accelerator = field(default_factory=lambda: Accelerator("tcg", "there is no KVM in memory"))
     missing: list[Prerequisite] = field(default_factory=list)
+    absent_files: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.networks = MemoryNetworks()
@@ -80,6 +82,16 @@ class MemoryNode:
             confinement=("dac",),
             info={"cpuModel": "x86_64"},
         )
+
+    def max_vcpus(self, ctx: Context, settings: Mapping[str, str]) -> int | None:
+        ctx.check("read the machine type")
+        machine = settings.get("machine", "q35")
+        if machine not in MACHINES:
+            raise InputError("platformConfig.machine", f"'{machine}' is not a machine type of {self.uri}")
+        return MACHINES[machine]
+
+    def file_flaw(self, ctx: Context, path: str) -> str | None:
+        return "there is no such file" if path in self.absent_files else None
 
     def accelerator(self, ctx: Context, wanted: Literal["auto", "kvm", "tcg"]) -> Accelerator:
         ctx.check("choose the accelerator")
@@ -118,6 +130,10 @@ class MemoryNodes:
         """Let another URI lead to a node."""
         with self._lock:
             self._nodes[uri] = node
+
+    def check_uri(self, uri: str, path: str) -> None:
+        if "://" not in uri:
+            raise InputError(path, f"'{uri}' is not the URI of a node in memory", action="use memory:///name")
 
     def check_settings(self, uri: str, asked: Mapping[str, str]) -> None:
         for name in sorted(set(asked) - SETTINGS):

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kiln.firstboot.documents import check_cloud_config, check_encodable
 from kiln.firstboot.flow import as_yaml
 from kiln.firstboot.hostname import check_hostname
 from kiln.framework.errors import InputError
@@ -60,7 +61,11 @@ class FirstBoot:
 
 def check_user_data(text: str, path: str = "firstBoot.userData") -> None:
     """Refuse what cloud-init would ignore. Raises InputError at ``path``."""
-    if _is_mime(text) or text.lstrip().lower().startswith(_STARTS):
+    check_encodable(text, path)
+    if _is_mime(text):
+        return
+    if text.lstrip().lower().startswith(_STARTS):
+        check_cloud_config(text, path)
         return
     raise InputError(
         path,

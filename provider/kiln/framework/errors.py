@@ -20,7 +20,7 @@ A host turns each kind into its protocol's form in one converter; nothing else f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 
 class KilnError(Exception):
@@ -37,16 +37,27 @@ class KilnError(Exception):
         self.what = what
         self.cause = cause
         self.action = action
+        self.path: str | None = None
         self.resource: str | None = None
         self.node: str | None = None
         self.step: str | None = None
 
-    def at(self, *, resource: str | None = None, node: str | None = None, step: str | None = None) -> KilnError:
-        """Note where the error happened; the innermost note wins, so callers may annotate freely."""
+    def at(
+        self, *, path: str | None = None, resource: str | None = None, node: str | None = None, step: str | None = None
+    ) -> Self:
+        """Note where the error happened; the innermost note wins, so callers may annotate freely.
+
+        ``path`` is the property that names what failed, where what it says need not be wrong.
+        """
+        self.path = self.path or path
         self.resource = self.resource or resource
         self.node = self.node or node
         self.step = self.step or step
         return self
+
+    def located(self) -> str:
+        """The error with its property path in front, if it has one, for where the path is not shown beside it."""
+        return f"{self.path}: {self}" if self.path else str(self)
 
     def __str__(self) -> str:
         where = ", ".join(
@@ -67,13 +78,16 @@ class KilnError(Exception):
 class InputError(KilnError):
     """An input is not acceptable. ``path`` is the property path as a Pulumi user writes it: ``networks[0].mac``."""
 
+    path: str
+
     def __init__(self, path: str, what: str, *, cause: str | None = None, action: str | None = None) -> None:
         super().__init__(what, cause=cause, action=action)
         self.path = path
 
-    def located(self) -> str:
-        """The error with its property path in front, for where the path is not shown beside it."""
-        return f"{self.path}: {self}"
+    @classmethod
+    def because(cls, path: str, error: KilnError) -> InputError:
+        """What ``error`` says, as a fault of the input at ``path``."""
+        return cls(path, error.what, cause=error.cause, action=error.action).at(node=error.node, step=error.step)
 
 
 class InputErrors(KilnError):

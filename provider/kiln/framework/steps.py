@@ -66,15 +66,16 @@ def run(ctx: Context, steps: Sequence[Step]) -> None:
             error.at(step=step.name)
             if kept:
                 raise KeptFailure(step.name, error) from error
-            _undo(ctx, begun)
+            undo(ctx, begun)
             raise
         except BaseException:
             if not kept:
-                _undo(ctx, begun)
+                undo(ctx, begun)
             raise
 
 
-def _undo(ctx: Context, begun: Sequence[Step]) -> None:
+def undo(ctx: Context, begun: Sequence[Step]) -> None:
+    """Undo what these steps did, newest first; what cannot be undone is told."""
     calm = ctx.unhurried(UNDO_SECONDS)
     for step in reversed(begun):
         if step.undo is None:

@@ -108,6 +108,15 @@ class Node(Protocol):
     def facts(self, ctx: Context) -> NodeFacts:
         """What the node is, read once per connection."""
 
+    def max_vcpus(self, ctx: Context, settings: Mapping[str, str]) -> int | None:
+        """The most virtual CPUs of a guest with this ``platformConfig``, None when the platform cannot tell.
+
+        Raises InputError at the setting that the node does not have, such as a machine type."""
+
+    def file_flaw(self, ctx: Context, path: str) -> str | None:
+        """Why a guest cannot be booted from the file at ``path`` on the node ("there is no such file"); None when
+        nothing speaks against it, or the platform cannot tell."""
+
     def accelerator(self, ctx: Context, wanted: Literal["auto", "kvm", "tcg"]) -> Accelerator:
         """The accelerator guests will get. ``auto`` starts a probe guest, once per boot of the node.
 
@@ -125,6 +134,10 @@ class Nodes(Protocol):
 
     def get(self, ctx: Context, uri: str) -> Node:
         """The node at ``uri``. Raises Unreachable within 15 s, or Refused for a transport that is not allowed."""
+
+    def check_uri(self, uri: str, path: str) -> None:
+        """Refuse what is no URI of a node, or names a transport that is not allowed, without connecting. Raises
+        InputError at ``path``."""
 
     def check_settings(self, uri: str, asked: Mapping[str, str]) -> None:
         """Refuse ``platformConfig`` that the platform of ``uri`` does not know, without asking the node; a value may be

@@ -20,7 +20,10 @@ PROBE_PREFIX = "kiln-probe-"
 
 @dataclass(frozen=True)
 class Pool:
-    """A storage pool. ``path`` is the directory on the node, empty for pools without one; sizes are bytes."""
+    """A storage pool. ``path`` is the directory on the node, empty for pools without one; sizes are bytes.
+
+    ``lost`` says that the directory is seen to be gone, which the node itself notices late.
+    """
 
     name: str
     type: str
@@ -28,6 +31,7 @@ class Pool:
     active: bool
     capacity: int = 0
     available: int = 0
+    lost: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 from kiln.framework.context import Context
 from kiln.framework.errors import InputError, Refused
 from kiln.framework.units import Size
+from kiln.framework.values import UNKNOWN
 from kiln.ports.volumes import Format, Volume, VolumeRef, Volumes
 from kiln.resources.ownership import held
 
 Mode = Literal["auto", "linked", "full"]
 Method = Literal["linked", "full"]
+
+
+# A qcow2 image with clusters of 64 KiB: 32 MiB of L1 entries, each for 512 MiB (QCOW_MAX_L1_SIZE in QEMU's
+# block/qcow2.h). Any other: BDRV_MAX_LENGTH.
+_MOST = {"qcow2": 2 << 50, "raw": (1 << 63) - (1 << 30)}
+
+
+def check_size(size: Size | None, format: Literal["qcow2", "raw"], path: str) -> None:
+    """Refuse a disk that its format cannot hold, whatever the pool. Raises InputError at ``path``."""
+    if size is None or size is UNKNOWN or size.bytes <= _MOST[format]:
+        return
+    raise InputError(
+        path,
+        f"{size} is more than a {format} disk can hold",
+        cause=f"the most is {Size.of(_MOST[format])}",
+        action="ask for less",
+    )
+
+
+@contextmanager
+def sizing(size: Size | None, path: str) -> Iterator[None]:
+    """Around what gives a disk its size: that the node cannot do it is told at ``path``, if that states one."""
+    try:
+        yield
+    except Refused as error:
+        error.at(path=path if size is not None else None)
+        raise
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from kiln.ports.volumes import Volume, VolumeRef
 from kiln.resources import cloning, content
 from kiln.resources.names import Name, split_import_id, volume_ref
 from kiln.resources.origin import known_source, origin
-from kiln.resources.ownership import claim_volume, finished, new_mark, refuse_overlaid, release_volume
+from kiln.resources.ownership import Claim, finished, new_mark, refuse_overlaid, release_volume
 from kiln.resources.site import Site
 
 DiskSize = Annotated[Size, AfterValidator(multiple_of(512, "a whole number of 512-byte sectors"))]
@@ -108,6 +108,8 @@ class Disk(Resource[DiskInputs, DiskState]):
             raise InputError("source", "a disk has an 'image' or a 'source'", action="drop one of them")
         if new.image is None and new.source is None and new.size is None:
             raise InputError("size", "a blank disk needs a 'size'", action="set size, image or source")
+        if new.source is None or new.format in ("qcow2", "raw"):
+            cloning.check_size(new.size, "raw" if new.format == "raw" else "qcow2", "size")
         if old is not None and _shrinks(old.size, new.size):
             raise _no_shrinking(old.size, new.size)
         if new.source is not None:
@@ -136,11 +138,12 @@ class Disk(Resource[DiskInputs, DiskState]):
         self._site.ensure_pool(ctx, inputs.node, inputs.pool)
         made, ref, volumes = _Made(), VolumeRef(inputs.pool, inputs.name), node.volumes
         mark = new_mark(ctx, "disk", seconds=self.timeout)
-        fill = self._filling(ctx, node, inputs, ref, made, mark)
+        claim, fill = Claim(volumes, ref, mark), self._filling(ctx, node, inputs, ref, made, mark)
 
         def make(ctx: Context) -> None:
-            claim_volume(ctx, volumes, ref, mark)
-            fill(ctx)
+            claim.take(ctx)
+            with cloning.sizing(inputs.size, "size"):
+                fill(ctx)
 
         def done(ctx: Context) -> None:
             info = origin(inputs.source, made.source_digest, kind=made.kind, clone=made.method, image=inputs.image)
@@ -149,7 +152,7 @@ class Disk(Resource[DiskInputs, DiskState]):
         run(
             ctx,
             [
-                Step("make volume", make, lambda ctx: release_volume(ctx, volumes, ref, mark)),
+                Step("make volume", make, claim.give_back),
                 Step("mark done", done),
             ],
         )
@@ -256,8 +259,9 @@ class Disk(Resource[DiskInputs, DiskState]):
         volume = volumes.get(ctx, ref)
         if new.size is not None and new.size.bytes != volume.virtual_size:
             domains = self._site.node_to_change(ctx, new.node).domains
-            if new.size.bytes < volume.virtual_size or not domains.resize_disk(ctx, volume.path, new.size.bytes):
-                cloning.grow(ctx, volumes, ref, new.size.bytes)
+            with cloning.sizing(new.size, "size"):
+                if new.size.bytes < volume.virtual_size or not domains.resize_disk(ctx, volume.path, new.size.bytes):
+                    cloning.grow(ctx, volumes, ref, new.size.bytes)
             volume = volumes.get(ctx, ref)
         seen = {
             "path": volume.path,

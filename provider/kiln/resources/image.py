@@ -18,9 +18,9 @@ from kiln.ports.marks import Mark
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef, Volumes
 from kiln.resources import cloning, content
-from kiln.resources.names import Name, Text, split_import_id, volume_ref
+from kiln.resources.names import Name, Text, check_lines, split_import_id, volume_ref
 from kiln.resources.origin import known_source, origin
-from kiln.resources.ownership import claim_volume, finished, new_mark, refuse_overlaid, release_volume
+from kiln.resources.ownership import Claim, finished, new_mark, refuse_overlaid, release_volume
 from kiln.resources.site import Site
 
 
@@ -115,6 +115,7 @@ class Image(Resource[ImageInputs, ImageState]):
                 raise InputError(path, f"'{path}' needs a 'kernel'", action="set kernel, or drop it")
         if new.checksum is not None and new.checksum is not UNKNOWN:
             content.check_checksum(new.checksum, "checksum")
+        check_lines(new.cmdline, "cmdline")
         content.look(self._site, new.source, "source", new.format)
         if new.checksum is not None:
             content.verify(ctx, self._site, new.source, new.checksum)
@@ -154,45 +155,42 @@ class Image(Resource[ImageInputs, ImageState]):
         _check_architecture(inputs, node.facts(ctx).arch)
         self._site.ensure_pool(ctx, inputs.node, inputs.pool)
         stored = _Stored()
-        run(ctx, self._steps(node, inputs, stored))
+        run(ctx, self._steps(ctx, node, inputs, stored))
         assert stored.volume is not None
         return Created(str(stored.volume.ref), _state(inputs, stored, node.identity(ctx)))
 
-    def _steps(self, node: Node, inputs: ImageInputs, stored: _Stored) -> list[Step]:
-        mark_at_start: list[Mark] = []
+    def _steps(self, ctx: Context, node: Node, inputs: ImageInputs, stored: _Stored) -> list[Step]:
         ref, volumes = VolumeRef(inputs.pool, inputs.name), node.volumes
-
-        def mark(ctx: Context) -> Mark:
-            if not mark_at_start:
-                mark_at_start.append(new_mark(ctx, "image", seconds=self.timeout, info=boot_info(inputs)))
-            return mark_at_start[0]
+        mark = new_mark(ctx, "image", seconds=self.timeout, info=boot_info(inputs))
+        claim = Claim(volumes, ref, mark)
 
         def store(ctx: Context) -> None:
             _release_orphans(ctx, volumes, ref)
-            claim_volume(ctx, volumes, ref, mark(ctx))
+            claim.take(ctx)
             wanted = content.Wanted(inputs.source, "source", inputs.checksum, inputs.format)
-            put = content.store(ctx, self._site, volumes, ref, wanted, mark(ctx))
+            put = content.store(ctx, self._site, volumes, ref, wanted, mark)
             stored.volume, stored.digest, stored.source_digest = put.volume, put.digest, put.source_digest
             stored.kind, stored.size = put.kind, put.size
 
         def store_file(kind: Literal["kernel", "initrd"], source: str | Asset) -> Step:
             file = companion(ref, kind)
+            claim = Claim(volumes, file, replace(mark, role=kind))
 
             def do(ctx: Context) -> None:
-                claim_volume(ctx, volumes, file, replace(mark(ctx), role=kind))
+                claim.take(ctx)
                 wanted = content.Wanted(source, kind)
-                stored.files[kind] = content.store_file(ctx, self._site, volumes, file, wanted, mark(ctx))
+                stored.files[kind] = content.store_file(ctx, self._site, volumes, file, wanted, mark)
 
-            return Step(f"store {kind}", do, lambda ctx: release_volume(ctx, volumes, file, mark(ctx)))
+            return Step(f"store {kind}", do, claim.give_back)
 
         def done(ctx: Context) -> None:
             for kind, file in stored.files.items():
                 info = origin(getattr(inputs, kind), file.source_digest)
-                volumes.write_mark(ctx, companion(ref, kind), finished(replace(mark(ctx), role=kind, info=info)))
-            info = {**mark(ctx).info, "kind": stored.kind, **_told(inputs, stored.source_digest)}
-            volumes.write_mark(ctx, ref, finished(replace(mark(ctx), info=info), stored.digest))
+                volumes.write_mark(ctx, companion(ref, kind), finished(replace(mark, role=kind, info=info)))
+            info = {**mark.info, "kind": stored.kind, **_told(inputs, stored.source_digest)}
+            volumes.write_mark(ctx, ref, finished(replace(mark, info=info), stored.digest))
 
-        steps = [Step("store content", store, lambda ctx: release_volume(ctx, volumes, ref, mark(ctx)))]
+        steps = [Step("store content", store, claim.give_back)]
         if inputs.kernel is not None:
             steps.append(store_file("kernel", inputs.kernel))
         if inputs.initrd is not None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 
 from kiln.framework.errors import InputError
+from kiln.framework.values import UNKNOWN
 from kiln.ports.volumes import VolumeRef
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}")
@@ -29,6 +30,27 @@ def checked_text(text: str) -> str:
     if bad is not None:
         raise ValueError(f"the character U+{ord(bad):04X} is not allowed here: use printable text")
     return text
+
+
+def check_lines(text: str | None, path: str) -> None:
+    """Refuse carriage returns, which libvirt gives back as line feeds, in a text that it keeps. Raises InputError."""
+    if text is not None and text is not UNKNOWN and "\r" in text:
+        raise InputError(
+            path,
+            "this text cannot hold carriage returns",
+            cause="libvirt gives them back as line feeds, which would look like a change made by somebody else",
+            action="end lines with a line feed alone",
+        )
+
+
+def check_node_path(file: str, path: str) -> None:
+    """Refuse what cannot name a file or directory on a node. Raises InputError at property ``path``."""
+    if not file.startswith("/") or not file.isprintable():
+        raise InputError(
+            path,
+            f"{file!r} is not an absolute path of printable characters",
+            action="say where it is on the node, from '/' on",
+        )
 
 
 Name = Annotated[str, AfterValidator(checked_name)]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 from kiln.framework.context import Context
-from kiln.framework.errors import InputError, Refused
+from kiln.framework.errors import Conflict, InputError, Refused
 from kiln.framework.model import Impact, Model, alias_of, out, prop
 from kiln.framework.plan import Change, Plan, compare
 from kiln.framework.resource import Created, Found, Resource
@@ -15,7 +15,7 @@ from kiln.framework.units import Size
 from kiln.framework.values import UNKNOWN
 from kiln.ports.nodes import Accelerator, NodeFacts, Prerequisite
 from kiln.ports.nodes import Node as ConnectedNode
-from kiln.resources.names import Name, Text, split_import_id
+from kiln.resources.names import Name, Text, check_node_path, split_import_id
 from kiln.resources.site import NodeDefaults, Site
 
 
@@ -118,9 +118,13 @@ class Node(Resource[NodeInputs, NodeState]):
 
     def check(self, ctx: Context, new: NodeInputs, old: NodeInputs | None) -> NodeInputs:
         """Resolve the URI and let resources on it know its defaults."""
-        uri = new.uri or self._site.uri
+        pool: Any = new.storage_pool
+        if isinstance(pool, StoragePool) and pool.path is not None and pool.path is not UNKNOWN:
+            check_node_path(pool.path, "storagePool.path")
+        uri = new.uri if new.uri is not None else self._site.uri
         checked = new.model_copy(update={"uri": uri})
         if uri is not UNKNOWN:
+            self._site.nodes.check_uri(uri, "uri")
             self._site.learn(uri, _defaults(checked))
         return checked
 
@@ -133,20 +137,20 @@ class Node(Resource[NodeInputs, NodeState]):
         return Plan(tuple(changes), delete_first=self.delete_first)
 
     def _weigh_uri(self, ctx: Context, state: NodeState, change: Change) -> Change:
-        if self._site.same_machine(ctx, state.identity, change):
+        if self._site.same_machine(ctx, state.identity, change, "uri"):
             return change
         reason = f"another machine ({self._site.node(ctx, change.new).identity(ctx)})"
         return Change(change.path, change.kind, Impact.REPLACE, change.field, change.old, change.new, reason)
 
     def create(self, ctx: Context, inputs: NodeInputs) -> Created[NodeState]:
         """Connect, make the pool on first need, probe and read the facts."""
-        node = self._site.node_to_change(ctx, inputs.uri)
+        node = self._site.node_to_change(ctx, inputs.uri, "uri")
         made: list[NodeState] = []
-        pool, path = self._pool(inputs)
+        pool, _ = self._pool(inputs)
         created: list[bool] = []
 
         def make_pool(ctx: Context) -> None:
-            created.append(node.volumes.ensure_pool(ctx, pool, path))
+            created.append(self._ensure_pool(ctx, node, inputs))
 
         def remove_pool(ctx: Context) -> None:
             if any(created):
@@ -171,7 +175,7 @@ class Node(Resource[NodeInputs, NodeState]):
         elif inputs.uri is None:
             inputs = inputs.model_copy(update={"uri": self._site.uri})
         self._site.learn(inputs.uri, _defaults(inputs))
-        observed = self._observe(ctx, self._site.node(ctx, inputs.uri), inputs, state)
+        observed = self._observe(ctx, self._site.node(ctx, inputs.uri, "uri"), inputs, state)
         if state is not None and state.identity and observed.identity != state.identity:
             raise Refused(
                 f"'{inputs.uri}' leads to another machine than the one in the state",
@@ -182,15 +186,23 @@ class Node(Resource[NodeInputs, NodeState]):
 
     def update(self, ctx: Context, id: str, state: NodeState, old: NodeInputs, new: NodeInputs) -> NodeState:
         """Take the new defaults; a pool named for the first time is made."""
-        node = self._site.node_to_change(ctx, new.uri)
-        pool, path = self._pool(new)
-        node.volumes.ensure_pool(ctx, pool, path)
+        node = self._site.node_to_change(ctx, new.uri, "uri")
+        self._ensure_pool(ctx, node, new)
         return self._observe(ctx, node, new)
 
     def delete(self, ctx: Context, id: str, state: NodeState) -> None:
         """Remove the pool when Kiln made it and it is empty; the machine itself is left as it is."""
         pool, _ = self._pool(state)
-        self._site.node_to_change(ctx, state.uri).volumes.remove_pool(ctx, pool)
+        self._site.node_to_change(ctx, state.uri, "uri").volumes.remove_pool(ctx, pool)
+
+    def _ensure_pool(self, ctx: Context, node: ConnectedNode, inputs: NodeInputs) -> bool:
+        """Make the pool on first need; True when it was made. What is wrong with it is told at the property."""
+        pool, path = self._pool(inputs)
+        try:
+            return node.volumes.ensure_pool(ctx, pool, path)
+        except Conflict as error:
+            error.at(path="storagePool.path" if path is not None else "storagePool")
+            raise
 
     def _pool(self, inputs: NodeInputs) -> tuple[str, str | None]:
         if inputs.storage_pool is None:
@@ -203,9 +215,7 @@ class Node(Resource[NodeInputs, NodeState]):
         try:
             accelerator = node.accelerator(ctx, inputs.accelerator)
         except Refused as error:
-            raise InputError(
-                alias_of(NodeInputs, "accelerator"), error.what, cause=error.cause, action=error.action
-            ) from error
+            raise InputError.because(alias_of(NodeInputs, "accelerator"), error) from error
         facts = node.facts(ctx)
         checked = node.prerequisites(ctx, self._pool(inputs)[0], inputs.network)
         for item in checked:

@@ -17,7 +17,7 @@ import time
 from dataclasses import replace
 
 from kiln.framework.context import Context
-from kiln.framework.errors import Conflict, NotFound, Refused
+from kiln.framework.errors import Cancelled, Conflict, KilnError, NotFound, Refused, Unreachable
 from kiln.framework.process import Process, this_process
 from kiln.ports.marks import Holder, Mark
 from kiln.ports.volumes import VolumeRef, Volumes
@@ -52,14 +52,9 @@ def held(mark: Mark) -> bool:
     return time.time() < holder.expires if runs is None else runs
 
 
-def claim_volume(ctx: Context, volumes: Volumes, ref: VolumeRef, mark: Mark) -> None:
-    """Write ``mark`` for a volume that is about to be made, clearing debris of a dead operation first.
-
-    The mark of a volume that was deleted behind Kiln's back is debris too: there is nothing left that it could own.
-
-    Raises:
-        Conflict: the name is taken, by something that is not Kiln's, by another resource or by a running operation.
-    """
+def _make_room(ctx: Context, volumes: Volumes, ref: VolumeRef) -> None:
+    """Clear the name of debris. That is also the mark of a volume that was deleted behind Kiln's back, since there is
+    nothing left that it could own. Raises Conflict."""
     old = volumes.read_mark(ctx, ref)
     if old is not None:
         if old.phase == "done" and _exists(ctx, volumes, ref):
@@ -79,7 +74,44 @@ def claim_volume(ctx: Context, volumes: Volumes, ref: VolumeRef, mark: Mark) -> 
             f"volume '{ref}' exists already and Kiln did not make it",
             action="choose another name, or import it",
         )
-    volumes.write_mark(ctx, ref, mark, new=True)
+
+
+class Claim:
+    """A name for a volume about to be made: taken with a mark, and given back with all that was made under it.
+
+    Nothing is given back before the mark began to be written, so that a pool that cannot be used is told once.
+    """
+
+    def __init__(self, volumes: Volumes, ref: VolumeRef, mark: Mark) -> None:
+        self.mark = mark
+        self._volumes, self._ref = volumes, ref
+        self._begun = False
+
+    def take(self, ctx: Context) -> None:
+        """Write the mark, clearing debris of a dead operation first.
+
+        Raises:
+            Conflict: at ``name``: it is taken, by something that is not Kiln's, by another resource or by a running
+                operation.
+            KilnError: at ``pool``: it cannot be looked into or written to.
+        """
+        try:
+            _make_room(ctx, self._volumes, self._ref)
+            self._begun = True
+            self._volumes.write_mark(ctx, self._ref, self.mark, new=True)
+        except (Unreachable, Cancelled):
+            raise
+        except Conflict as error:
+            error.at(path="name")
+            raise
+        except KilnError as error:
+            error.at(path="pool")
+            raise
+
+    def give_back(self, ctx: Context) -> None:
+        """Delete what this operation made under the name, and its mark."""
+        if self._begun:
+            release_volume(ctx, self._volumes, self._ref, self.mark)
 
 
 def release_volume(ctx: Context, volumes: Volumes, ref: VolumeRef, mark: Mark | None = None) -> None:

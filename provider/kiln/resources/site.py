@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from kiln.framework.context import Context
-from kiln.framework.errors import KilnError
+from kiln.framework.errors import Cancelled, InputError, KilnError, NotFound
 from kiln.framework.model import Impact
 from kiln.framework.plan import Change
 from kiln.framework.values import UNKNOWN
@@ -44,6 +43,7 @@ class Site:
     tidy: Callable[[Context, Node], None] | None = None
     _defaults: dict[str, NodeDefaults] = field(default_factory=dict)
     _changed: set[str] = field(default_factory=set)
+    _silent: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def learn(self, uri: str, defaults: NodeDefaults) -> None:
@@ -62,20 +62,46 @@ class Site:
             return UNKNOWN
         return self.defaults(uri).pool or self.storage_pool
 
-    def node(self, ctx: Context, uri: str) -> Node:
-        """The connected node at ``uri``."""
-        return self.nodes.get(ctx, uri)
+    def node(self, ctx: Context, uri: str, path: str = "node") -> Node:
+        """The connected node at ``uri``, which the property ``path`` names."""
+        try:
+            return self.nodes.get(ctx, uri)
+        except Cancelled:
+            raise
+        except KilnError as error:
+            error.at(path=path)
+            raise
+
+    def node_to_look_at(self, ctx: Context, uri: str) -> Node | None:
+        """The node for a check that can do without it, None when it is not known or does not answer.
+
+        A machine that the program is yet to make does not answer in its preview. It is not asked again in this run,
+        since every check would wait for it.
+        """
+        if uri is UNKNOWN or uri in self._silent:
+            return None
+        try:
+            return self.nodes.get(ctx, uri)
+        except Cancelled:
+            raise
+        except KilnError as error:
+            ctx.log.debug(f"what is asked for is not compared with what the node has: {error}")
+            self._silent.add(uri)
+            return None
 
     def uri_for(self, stated: str | None, old: str | None) -> str:
         """The node of a resource: what it states; else what it had, where the provider's URI is only a guess from the
-        environment; else the provider's."""
-        if stated is not None:
-            return stated
-        return old if old is not None and not self.uri_stated else self.uri
+        environment; else the provider's. Raises InputError for what cannot be the URI of a node."""
+        uri = stated
+        if uri is None:
+            uri = old if old is not None and not self.uri_stated else self.uri
+        if uri is not UNKNOWN:
+            self.nodes.check_uri(uri, "node")
+        return uri
 
-    def node_to_change(self, ctx: Context, uri: str) -> Node:
+    def node_to_change(self, ctx: Context, uri: str, path: str = "node") -> Node:
         """The connected node, tidied up once in a run before anything on it is changed."""
-        node = self.node(ctx, uri)
+        node = self.node(ctx, uri, path)
         with self._lock:
             first = uri not in self._changed
             self._changed.add(uri)
@@ -91,7 +117,7 @@ class Site:
             else:
                 yield change
 
-    def same_machine(self, ctx: Context, identity: str | None, change: Change) -> bool:
+    def same_machine(self, ctx: Context, identity: str | None, change: Change, path: str = "node") -> bool:
         """Whether a changed URI leads to the machine of this identity.
 
         The old URI may have changed because it answers no more, so it is asked only where the identity does not tell:
@@ -99,15 +125,53 @@ class Site:
         """
         if change.new is UNKNOWN:
             return False
-        new = self.node(ctx, change.new)
+        new = self.node(ctx, change.new, path)
         if new.identity(ctx) == identity:
             return True
-        with contextlib.suppress(KilnError):
-            return self.node(ctx, change.old).facts(ctx).daemon == new.facts(ctx).daemon
-        return False
+        try:
+            return self.nodes.get(ctx, change.old).facts(ctx).daemon == new.facts(ctx).daemon
+        except Cancelled:
+            raise
+        except KilnError:
+            return False
 
     def ensure_pool(self, ctx: Context, uri: str, pool: str) -> None:
-        """Make the pool of a resource on first need: only the pools that defaults name are ever made."""
-        known = self.defaults(uri)
+        """Make the pool of a resource on first need: only the pools that defaults name are ever made.
+
+        Raises:
+            InputError: at ``pool``, when no volume can be made in it.
+        """
+        known, node = self.defaults(uri), self.node(ctx, uri)
         if pool in (known.pool, self.storage_pool):
-            self.node(ctx, uri).volumes.ensure_pool(ctx, pool, known.pool_path if pool == known.pool else None)
+            try:
+                node.volumes.ensure_pool(ctx, pool, known.pool_path if pool == known.pool else None)
+            except KilnError as error:
+                error.at(path="pool")
+                raise
+        require_pool(ctx, node, pool)
+
+
+def require_pool(ctx: Context, node: Node, name: str) -> None:
+    """See that a pool is there and runs. Raises InputError at ``pool``."""
+    try:
+        pool = node.volumes.pool(ctx, name)
+    except NotFound as error:
+        raise InputError(
+            "pool",
+            f"there is no storage pool '{name}' on {node.uri}",
+            action=f"state one that it has (virsh -c '{node.uri}' pool-list --all), or make this one with virsh "
+            "pool-define-as, pool-build and pool-start",
+        ) from error
+    if not pool.active:
+        raise InputError(
+            "pool",
+            f"the storage pool '{name}' on {node.uri} does not run",
+            action=f"start it (virsh -c '{node.uri}' pool-start {name}), or use another pool",
+        )
+    if pool.lost:
+        raise InputError(
+            "pool",
+            f"the directory of the storage pool '{name}' on {node.uri} is gone",
+            cause=f"there is no {pool.path}",
+            action="mount what belongs there, or make it anew (mkdir), or use another pool",
+        )

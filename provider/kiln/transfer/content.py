@@ -33,12 +33,16 @@ class Content:
 
 
 class Flaw(Exception):
-    """Why content cannot be used: ``what`` completes a sentence that begins with the file's name."""
+    """Why content cannot be used: ``what`` completes a sentence that begins with the file's name.
 
-    def __init__(self, what: str, action: str) -> None:
+    ``path`` is the property that is wrong where it is not the one that names the file.
+    """
+
+    def __init__(self, what: str, action: str, path: str = "") -> None:
         super().__init__(what)
         self.what = what
         self.action = action
+        self.path = path
 
 
 def file_version(status: os.stat_result) -> str:

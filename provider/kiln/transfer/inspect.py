@@ -32,7 +32,7 @@ def inspect(file: Path, *, path: str = "source", stated: Format | None = None, n
     Args:
         file: a regular file on this machine.
         path: the property path that errors carry.
-        stated: the format the user stated; it must agree.
+        stated: the format the user stated at ``format``; it must agree.
         name: what the user calls the file, for messages (default: its path).
 
     Raises:
@@ -48,7 +48,7 @@ def inspect(file: Path, *, path: str = "source", stated: Format | None = None, n
     try:
         return _inspect(fd, stated)
     except Flaw as flaw:
-        raise InputError(path, f"'{name}' {flaw.what}", action=flaw.action) from flaw
+        raise InputError(flaw.path or path, f"'{name}' {flaw.what}", action=flaw.action) from flaw
     except OSError as error:
         raise InputError(path, f"'{name}' cannot be read", cause=error.strerror, action="check the disk") from error
     finally:
@@ -63,7 +63,7 @@ def _inspect(fd: int, stated: Format | None) -> Content:
         raise Flaw("is empty", "name a file with content, or no source for a blank disk")
     found = _recognise(fd, status.st_size, stated)
     if stated is not None and stated != found:
-        raise Flaw(f"is stated to be {stated} but is {found}", f"remove 'format' or state '{found}'")
+        raise Flaw(f"is stated to be {stated} but is {found}", f"remove 'format' or state '{found}'", "format")
     virtual_size = status.st_size
     if found == "qcow2":
         virtual_size = _check_qcow2(fd, status.st_size)

@@ -203,7 +203,7 @@ SERVER = Case(
             ("firstBoot.authorizedKeys[0]",),
         ),
         told_otherwise("userData", "#cloud-config\n{}\n"),
-        told_otherwise("networkConfig", "version: 1\n"),
+        told_otherwise("networkConfig", "version: 1\nconfig: []\n"),
         Change(
             {"firstBoot": {**FIRST_BOOT, "metadata": {"role": "web"}}},
             Impact.REPLACE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kiln.framework.errors import InputError, InputErrors, KilnError, PartialCreate
+from kiln.framework.errors import InputError, InputErrors, KilnError, PartialCreate, Refused, Unreachable
 
 
 def test_an_error_says_what_why_what_next_and_where() -> None:
@@ -33,3 +33,14 @@ def test_input_errors_hold_all_with_their_paths() -> None:
 def test_a_partial_create_carries_what_there_is() -> None:
     error = PartialCreate("id", {"a": 1}, ["one", "two"])
     assert (error.id, error.state, error.reasons) == ("id", {"a": 1}, ("one", "two"))
+
+
+def test_any_error_can_name_the_property_that_leads_to_what_failed() -> None:
+    error = Unreachable("could not connect").at(path="node")
+    assert error.at(path="other").located() == "node: could not connect."
+    assert Unreachable("could not connect").located() == "could not connect."
+
+
+def test_an_error_becomes_that_of_an_input_with_all_it_says() -> None:
+    error = InputError.because("uri", Refused("no", cause="why", action="do").at(node="qemu:///system"))
+    assert error.located() == "uri: no. Cause: why. Next: do. (node qemu:///system)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import libvirt
 import pytest
-from kiln.framework.errors import Conflict, DeadlineExceeded, KilnError, NotFound, Unreachable
+from kiln.framework.errors import Conflict, DeadlineExceeded, KilnError, NotFound, Refused, Unreachable
 from kiln.platforms.libvirt import codes
 from kiln.platforms.libvirt.codes import ErrorCode, ErrorDomain
 from kiln.platforms.libvirt.faults import code_of, message_of, tolerating, translate
@@ -86,6 +86,7 @@ def test_a_definite_error_has_a_kind_of_its_own(code: ErrorCode, message: str, k
         (ErrorCode.INTERNAL_ERROR, "Could not open '/root/x': Permission denied", "enter its directory"),
         (ErrorCode.CONFIG_UNSUPPORTED, "Emulator does not support virt type 'kvm'", "tcg"),
         (ErrorCode.OPERATION_INVALID, "storage pool 'kiln' is not active", "pool-start"),
+        (ErrorCode.SYSTEM_ERROR, "cannot open directory '/p': No such file or directory", "mount what belongs"),
         (ErrorCode.INTERNAL_ERROR, "something odd", "kiln doctor"),
         (ErrorCode.OPERATION_INVALID, "domain is already running", "kiln doctor"),
     ],
@@ -97,6 +98,21 @@ def test_any_other_error_says_what_to_do_and_is_of_no_kind_that_changes_a_state(
     assert type(error) is KilnError
     assert error.action is not None
     assert action in error.action
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (ErrorCode.SYSTEM_ERROR, "cannot extend file '/p/x': File too large"),
+        (ErrorCode.INTERNAL_ERROR, "qemu-img: /p/x: The image size is too large for file format 'qcow2'"),
+        (ErrorCode.INTERNAL_ERROR, "Could not resize image: offset(9223372036854774784) exceeds maximum(92)"),
+        (ErrorCode.INTERNAL_ERROR, "numerical overflow: value too large: 18445618173802708992"),
+    ],
+)
+def test_a_size_that_no_file_can_have_is_refused(code: ErrorCode, message: str) -> None:
+    error = translate(FakeError(code, message), "make volume 'x'", "qemu:///system")
+    assert type(error) is Refused
+    assert "smaller" in (error.action or "")
 
 
 @pytest.mark.parametrize("code", [ErrorCode.SYSTEM_ERROR, ErrorCode.INTERNAL_ERROR])

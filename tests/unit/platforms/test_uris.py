@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from kiln.framework.errors import KilnError, Refused
+from kiln.framework.errors import InputError, KilnError, Refused
 from kiln.platforms.libvirt import paths
+from kiln.platforms.libvirt.nodes import Connections
 from kiln.platforms.libvirt.uris import admit, is_local, is_session
 
 
@@ -78,3 +79,20 @@ def test_places_of_a_session_follow_its_users_directories(monkeypatch: pytest.Mo
     assert paths.pool_directory("qemu+ssh://h/session", "kiln") is None
     assert paths.console_log("qemu+ssh://h/session", "web", "u") is None
     assert paths.pool_directory("qemu+ssh://h/system", "kiln") == "/var/lib/libvirt/images/kiln"
+
+
+@pytest.mark.parametrize("uri", ["", "foo", "qemu", "qemu:system", "qemu://[::1/system", "qemu:///system\n", "/system"])
+def test_what_is_no_uri_is_refused_with_one_that_is(uri: str) -> None:
+    with pytest.raises(KilnError, match="is not a libvirt URI") as caught:
+        admit(uri, allow_insecure_transport=True)
+    assert "qemu:///system" in (caught.value.action or "")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("uri", ["foo", "qemu+tcp://h/system"])
+def test_a_uri_is_refused_at_the_property_that_names_it_without_connecting(uri: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Connections().check_uri(uri, "node")
+    assert caught.value.path == "node"
+    assert caught.value.action
+    Connections(allow_insecure_transport=True).check_uri("qemu+tcp://h/system", "node")

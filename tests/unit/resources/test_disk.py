@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from kiln.framework.context import SilentLog
 from kiln.framework.errors import InputError, InputErrors, Refused
 from kiln.framework.model import Impact
 from kiln.framework.values import UNKNOWN
-from kiln.ports.volumes import VolumeRef
+from kiln.ports.volumes import Pool, VolumeRef
 
 from tests.unit.resources.world import POOL, URI, World, plain
 from tests.unit.transfer.server import response, serving
@@ -219,3 +220,63 @@ def test_what_a_url_names_must_be_there_before_a_disk_is_replaced_by_it(world: W
         assert world.diff("Disk", made, source=url).replaces
     with serving([response(b"", "404 Not Found")]) as server, pytest.raises(InputError, match="404"):
         world.diff("Disk", made, source=f"{server.url}/it")
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"size": "3PiB"},
+        {"size": "16384PiB", "format": "raw"},
+        {"size": "2049PiB", "image": "kiln/base"},
+        {"size": "3PiB", "source": "SOURCE", "format": "qcow2"},
+    ],
+)
+def test_more_than_a_format_holds_is_refused(world: World, inputs: dict[str, Any]) -> None:
+    with pytest.raises(InputErrors) as caught:
+        world.check("Disk", "it", {key: world.raw() if value == "SOURCE" else value for key, value in inputs.items()})
+    assert [error.path for error in caught.value.errors] == ["size"]
+
+
+@pytest.mark.parametrize("inputs", [{"size": "2PiB"}, {"size": "4PiB", "format": "raw"}, {"size": UNKNOWN}])
+def test_what_a_format_holds_passes_whatever_the_pool_has_room_for(world: World, inputs: dict[str, Any]) -> None:
+    world.check("Disk", "it", inputs)
+
+
+def test_a_size_that_the_node_refuses_is_told_at_size(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = world.create("Disk", "there", size="1MiB")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise Refused("could not make it", cause="File too large")
+
+    monkeypatch.setattr(world.node.volumes, "create", refuse)
+    monkeypatch.setattr(world.node.volumes, "grow", refuse)
+    with pytest.raises(Refused) as of_create:
+        world.create("Disk", "it", size="1PiB", format="raw")
+    with pytest.raises(Refused) as of_update:
+        world.update("Disk", disk, size="1PiB")
+    assert (of_create.value.path, of_update.value.path) == ("size", "size")
+    assert f"{POOL}/it" not in world.inventory()["marks"]
+
+
+@pytest.mark.parametrize("state", ["missing", "stopped", "lost"])
+@pytest.mark.parametrize("kind", ["Disk", "Image", "Server"])
+def test_a_pool_that_cannot_be_used_is_told_once_at_pool_with_what_to_do(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: str, state: str
+) -> None:
+    volumes, warned = world.node.volumes, []
+    monkeypatch.setattr(SilentLog, "warning", lambda _self, message: warned.append(message))
+    if state != "missing":
+        volumes.ensure_pool(world.context(), "theirs", None)
+        seen = Pool("theirs", "dir", "/theirs", active=state != "stopped", lost=state == "lost")
+        monkeypatch.setattr(volumes, "pool", lambda _ctx, _name: seen)
+    needed: dict[str, dict[str, Any]] = {
+        "Disk": {"size": "1MiB"},
+        "Image": {"source": world.raw()},
+        "Server": {"disks": []},
+    }
+    with pytest.raises(InputError) as caught:
+        world.create(kind, "it", pool="theirs", **needed[kind])
+    assert caught.value.path == "pool"
+    assert "theirs" in caught.value.what
+    assert {"missing": "pool-list", "stopped": "pool-start theirs", "lost": "mount"}[state] in str(caught.value)
+    assert warned == []

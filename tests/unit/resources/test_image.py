@@ -29,7 +29,7 @@ from tests.unit.transfer.server import response, serving
         ({"kernel": "/nowhere"}, "kernel"),
         ({"checksum": "crc32:00"}, "checksum"),
         ({"checksum": "sha256:xyz"}, "checksum"),
-        ({"format": "qcow2"}, "source"),
+        ({"format": "qcow2"}, "format"),
         ({"version": "\x1b[31m"}, "version"),
     ],
 )

@@ -19,7 +19,7 @@ from kiln.ports.domains import GuestLog
 from kiln.ports.marks import Mark
 from kiln.ports.volumes import VolumeRef
 from kiln.resources import leftovers
-from kiln.resources.ownership import claim_volume, finished, new_mark
+from kiln.resources.ownership import Claim, finished, new_mark
 from kiln.resources.server.storage import instance_id
 from kiln.transfer.upload import temporary_name
 
@@ -185,7 +185,8 @@ def test_what_another_operation_took_on_since_it_was_found_stays(world: World, f
     volumes.write_mark(ctx, ref, replace(new_mark(ctx, "disk"), holder=None))
     volumes.create(ctx, ref, format="raw", virtual_size=1024)
     (item,) = leftovers.find(ctx, world.node)
-    claim_volume(ctx, volumes, ref, mark := new_mark(ctx, "disk"))
+    claim = Claim(volumes, ref, mark := new_mark(ctx, "disk"))
+    claim.take(ctx)
     volumes.create(ctx, ref, format="raw", virtual_size=1024)
     with pytest.raises(Refused, match="changed since it was found"):
         item.remove(ctx)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
 from kiln.framework import operations
 from kiln.framework.context import SilentLog
-from kiln.framework.errors import InputErrors, KilnError
+from kiln.framework.errors import Conflict, InputErrors, KilnError, Unreachable
 from kiln.framework.values import UNKNOWN
 
 from tests.unit.resources.world import URI, World, plain
@@ -80,3 +82,59 @@ def test_an_import_takes_the_uri_after_the_at_sign(world: World) -> None:
     found = world.resources["Node"].read(world.context(), f"host@{URI}", None, None)
     assert found is not None
     assert (found.inputs.name, found.inputs.uri) == ("host", URI)
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "path"),
+    [
+        ("Node", {}, "uri"),
+        ("Disk", {"size": "1MiB"}, "node"),
+        ("Image", {"source": "SOURCE"}, "node"),
+        ("Server", {"disks": []}, "node"),
+    ],
+)
+def test_the_property_that_names_a_node_is_told_when_it_cannot_or_does_not_answer(
+    world: World, kind: str, inputs: dict[str, Any], path: str
+) -> None:
+    given: dict[str, Any] = {key: world.raw() if value == "SOURCE" else value for key, value in inputs.items()}
+    with pytest.raises(InputErrors) as refused:
+        world.check(kind, "it", {**given, path: "web"})
+    assert [error.path for error in refused.value.errors] == [path]
+    made = world.create(kind, "it", **given)
+    world.nodes.unreachable.add(URI)
+    calls: list[Callable[[], object]] = [
+        lambda: world.create(kind, "other", **given),
+        lambda: world.read(kind, made),
+        lambda: world.delete(kind, made),
+    ]
+    for call in calls:
+        with pytest.raises(Unreachable) as caught:
+            call()
+        assert caught.value.path == path
+        assert caught.value.located().startswith(f"{path}: ")
+
+
+def test_the_directory_of_another_pool_is_told_at_its_property(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def taken(*_: Any) -> bool:
+        raise Conflict("storage pool 'fast' cannot be made in /fast", cause="it is that of 'other'", action="use it")
+
+    made = world.create("Node", "host")
+    monkeypatch.setattr(world.node.volumes, "ensure_pool", taken)
+    wanted = {"name": "fast", "path": "/fast"}
+    calls: list[Callable[[], object]] = [
+        lambda: world.create("Node", "host", storagePool=wanted),
+        lambda: world.update("Node", made, storagePool=wanted),
+    ]
+    for call in calls:
+        with pytest.raises(Conflict) as caught:
+            call()
+        assert caught.value.path == "storagePool.path"
+    with pytest.raises(Conflict) as of_disk:
+        world.create("Disk", "it", size="1MiB")
+    assert of_disk.value.path == "pool"
+
+
+def test_the_directory_of_a_pool_is_an_absolute_path(world: World) -> None:
+    with pytest.raises(InputErrors) as caught:
+        world.check("Node", "host", {"storagePool": {"name": "fast", "path": "fast"}})
+    assert caught.value.errors[0].path == "storagePool.path"

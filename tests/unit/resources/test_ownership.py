@@ -9,10 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from kiln.framework.errors import Conflict, Refused
+from kiln.framework.context import Context
+from kiln.framework.errors import Conflict, KilnError, Refused
 from kiln.ports.marks import Mark
 from kiln.ports.volumes import VolumeRef
-from kiln.resources.ownership import claim_volume, finished, held, new_mark, refuse_overlaid, release_volume
+from kiln.resources.ownership import Claim, finished, held, new_mark, refuse_overlaid, release_volume
 from kiln.transfer.upload import temporary_name
 
 from tests.unit.resources.world import POOL, World
@@ -80,28 +81,28 @@ def test_operations_have_different_ids(world: World) -> None:
 def test_a_free_name_is_claimed_once(world: World, volumes: Any) -> None:
     ctx = world.context("it")
     mark = new_mark(ctx, "disk")
-    claim_volume(ctx, volumes, REF, mark)
+    Claim(volumes, REF, mark).take(ctx)
     assert volumes.read_mark(ctx, REF) == mark
     with pytest.raises(Conflict, match="being made by another operation"):
-        claim_volume(ctx, volumes, REF, new_mark(ctx, "disk"))
+        Claim(volumes, REF, new_mark(ctx, "disk")).take(ctx)
 
 
 def test_a_volume_without_a_mark_is_not_kilns(world: World, volumes: Any) -> None:
     ctx = world.context()
     volumes.create(ctx, REF, format="raw", virtual_size=1024)
     with pytest.raises(Conflict, match="Kiln did not make it"):
-        claim_volume(ctx, volumes, REF, new_mark(ctx, "disk"))
+        Claim(volumes, REF, new_mark(ctx, "disk")).take(ctx)
     assert volumes.read_mark(ctx, REF) is None
     assert volumes.get(ctx, REF).virtual_size == 1024
 
 
 def test_a_finished_volume_is_never_taken(world: World, volumes: Any) -> None:
     ctx = world.context("owner")
-    claim_volume(ctx, volumes, REF, mark := new_mark(ctx, "disk"))
+    Claim(volumes, REF, mark := new_mark(ctx, "disk")).take(ctx)
     volumes.create(ctx, REF, format="raw", virtual_size=1024)
     volumes.write_mark(ctx, REF, finished(mark))
     with pytest.raises(Conflict, match=r"Kiln made it for .*owner"):
-        claim_volume(world.context("other"), volumes, REF, new_mark(ctx, "disk"))
+        Claim(volumes, REF, new_mark(ctx, "disk")).take(world.context("other"))
     assert volumes.read_mark(ctx, REF) == finished(mark)
 
 
@@ -110,7 +111,7 @@ def test_what_a_dead_operation_left_is_cleared(world: World, volumes: Any) -> No
     volumes.write_mark(ctx, REF, dead(new_mark(ctx, "disk")))
     volumes.create(ctx, REF, format="raw", virtual_size=1024)
     mark = new_mark(ctx, "disk")
-    claim_volume(ctx, volumes, REF, mark)
+    Claim(volumes, REF, mark).take(ctx)
     assert volumes.read_mark(ctx, REF) == mark
     assert volumes.list(ctx, POOL) == []
 
@@ -122,7 +123,7 @@ def test_the_file_that_a_dead_operation_copied_to_goes_with_its_claim(world: Wor
     directory = volumes.local_directory(ctx, POOL)
     for mark in (left, other):
         (directory / temporary_name(mark, REF)).write_bytes(b"half of it")
-    claim_volume(ctx, volumes, REF, new_mark(ctx, "disk"))
+    Claim(volumes, REF, new_mark(ctx, "disk")).take(ctx)
     assert not (directory / temporary_name(left, REF)).exists()
     assert (directory / temporary_name(other, REF)).exists()
 
@@ -130,13 +131,13 @@ def test_the_file_that_a_dead_operation_copied_to_goes_with_its_claim(world: Wor
 def test_the_mark_of_a_volume_that_somebody_deleted_does_not_block_its_name(world: World, volumes: Any) -> None:
     ctx = world.context()
     volumes.write_mark(ctx, REF, finished(new_mark(ctx, "disk")))
-    claim_volume(ctx, volumes, REF, mark := new_mark(ctx, "disk"))
+    Claim(volumes, REF, mark := new_mark(ctx, "disk")).take(ctx)
     assert volumes.read_mark(ctx, REF) == mark
 
 
 def test_an_operation_releases_only_what_is_its_own(world: World, volumes: Any) -> None:
     ctx = world.context()
-    claim_volume(ctx, volumes, REF, mine := new_mark(ctx, "disk"))
+    Claim(volumes, REF, mine := new_mark(ctx, "disk")).take(ctx)
     volumes.create(ctx, REF, format="raw", virtual_size=1024)
     release_volume(ctx, volumes, REF, new_mark(ctx, "disk"))
     assert volumes.read_mark(ctx, REF) == mine
@@ -157,3 +158,32 @@ def test_overlays_are_named(world: World, volumes: Any) -> None:
         volumes.create(ctx, VolumeRef(POOL, f"o{number}"), format="qcow2", virtual_size=1024, backing=base)
     with pytest.raises(Refused, match=r"kiln/o0, .* and 2 more are overlays of it"):
         refuse_overlaid(ctx, volumes, REF, "image")
+
+
+def test_a_name_that_was_not_taken_is_not_given_back(world: World, volumes: Any) -> None:
+    ctx = world.context()
+    volumes.write_mark(ctx, REF, theirs := new_mark(ctx, "disk"))
+    claim = Claim(volumes, REF, new_mark(ctx, "disk"))
+    with pytest.raises(Conflict) as caught:
+        claim.take(ctx)
+    claim.give_back(ctx)
+    assert caught.value.path == "name"
+    assert volumes.read_mark(ctx, REF) == theirs
+
+
+def test_a_pool_that_cannot_be_looked_into_is_told_at_pool_and_not_touched_again(
+    world: World, volumes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctx, seen = world.context(), []
+
+    def fail(_ctx: Context, ref: VolumeRef) -> None:
+        seen.append(ref)
+        raise KilnError("could not look", cause="cannot open directory '/gone': No such file or directory")
+
+    monkeypatch.setattr(volumes, "read_mark", fail)
+    claim = Claim(volumes, REF, new_mark(ctx, "disk"))
+    with pytest.raises(KilnError) as caught:
+        claim.take(ctx)
+    claim.give_back(ctx)
+    assert caught.value.path == "pool"
+    assert seen == [REF]

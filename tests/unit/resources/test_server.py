@@ -49,6 +49,14 @@ def made(world: World, image: str) -> Outcome:
         ({"disks": ["/etc/passwd"]}, "disks[0]"),
         ({"image": "no-id"}, "image"),
         ({"disks": [], "platformConfig": {"machin": "pc"}}, "platformConfig.machin"),
+        ({"disks": [], "boot": {"order": ["hd", "hd"]}}, "boot.order[1]"),
+        ({"disks": [], "boot": {"kernel": "vmlinuz"}}, "boot.kernel"),
+        ({"disks": [], "boot": {"kernel": "/k", "initrd": "/i\n"}}, "boot.initrd"),
+        ({"disks": [], "firstBoot": {"networkConfig": "dhcp"}}, "firstBoot.networkConfig"),
+        ({"disks": [], "firstBoot": {"userData": "#cloud-config\n- a"}}, "firstBoot.userData"),
+        ({"disks": [], "description": "a\r\nb"}, "description"),
+        ({"image": "kiln/base", "diskSize": "3PiB"}, "diskSize"),
+        ({"disks": [], "node": "web"}, "node"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_happens(world: World, inputs: dict[str, Any], path: str) -> None:

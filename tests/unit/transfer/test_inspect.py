@@ -136,7 +136,9 @@ def test_raw_content_that_ends_inside_a_sector_is_refused_with_the_way_to_pad_it
     ],
 )
 def test_a_stated_format_must_agree(content: bytes, stated: Format, found: str, tmp_path: Path) -> None:
-    assert f"stated to be {stated} but is {found}" in str(refusal(write(tmp_path, content), stated=stated))
+    with pytest.raises(InputError, match=f"'the image' is stated to be {stated} but is {found}") as caught:
+        inspect(write(tmp_path, content), path="disks[0].source", stated=stated, name="the image")
+    assert caught.value.path == "format"
 
 
 def test_a_stated_format_that_agrees_is_accepted(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from pulumi.dynamic import (
 
 from kiln.framework import operations
 from kiln.framework.context import Context
-from kiln.framework.errors import InputError, InputErrors, KilnError
+from kiln.framework.errors import InputErrors, KilnError
 from kiln.framework.model import alias_of, facts_of, parse
 from kiln.framework.operations import Outcome, Partial
 from kiln.framework.plan import Plan
@@ -176,7 +176,7 @@ def _told(verb: Callable[[], T]) -> T:
     try:
         return verb()
     except KilnError as error:
-        told = Failure(error.located() if isinstance(error, InputError) else str(error))
+        told = Failure(error.located())
     raise told
 
 

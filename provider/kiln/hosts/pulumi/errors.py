@@ -75,8 +75,7 @@ def failure(error: BaseException, homepage: str, inputs: Mapping[str, Any] | Non
             return _missing(error)
         case errors.KilnError():
             code = next(code for kind, code in _CODES if isinstance(error, kind))
-            text = error.located() if isinstance(error, errors.InputError) else str(error)
-            return Failure(code, _paragraph(text))
+            return Failure(code, _paragraph(error.located()))
         case _:
             return Failure(grpc.StatusCode.INTERNAL, _defect(error, homepage))
 

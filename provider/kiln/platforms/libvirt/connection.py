@@ -69,10 +69,10 @@ class Link:
         self._opened: Opened | None = None
         self._opening: Task[Opened] | None = None
 
-    def run(self, ctx: Context, doing: str, work: Callable[[Opened], T], *, seconds: float = CALL_SECONDS) -> T:
+    def run(self, ctx: Context, doing: object, work: Callable[[Opened], T], *, seconds: float = CALL_SECONDS) -> T:
         """Run ``work``, one or more libvirt calls, with a deadline of ``seconds`` or the context's if that is nearer.
 
-        ``doing`` is a verb phrase for errors: "define guest 'web'".
+        ``doing`` is a verb phrase for errors, "define guest 'web'", or something whose text is one when they are told.
 
         Raises:
             Unreachable: the node does not answer.
@@ -80,7 +80,7 @@ class Link:
             Cancelled: the user interrupted, and the call did not end within a few seconds either.
             KilnError: what libvirt said, translated (see ``faults``).
         """
-        ctx.check(doing)
+        ctx.check(str(doing))
         opened = self.open(ctx)
         return self.wait(ctx, doing, opened, opened.workers.submit(lambda: work(opened)), seconds=seconds)
 
@@ -97,7 +97,7 @@ class Link:
     def wait(
         self,
         ctx: Context,
-        doing: str,
+        doing: object,
         opened: Opened,
         task: Task[T],
         *,
@@ -122,7 +122,7 @@ class Link:
                 raise
             if broken(error):
                 opened.dead.set()
-            raise translate(error, doing, self.uri) from error
+            raise translate(error, str(doing), self.uri) from error
 
     def open(self, ctx: Context) -> Opened:
         """The live connection. Raises Unreachable after at most 15 s; many callers share one attempt."""

@@ -9,6 +9,7 @@ from kiln.framework.errors import KilnError, Refused
 from kiln.platforms.libvirt.codes import Affect, BlockResize, DomainXml, ErrorCode, ListDomains
 from kiln.platforms.libvirt.connection import Link, Opened
 from kiln.platforms.libvirt.faults import tolerating
+from kiln.platforms.libvirt.guests import Doing, Guest
 from kiln.platforms.libvirt.xml.parse import disk_document, disk_target
 from kiln.platforms.libvirt.xml.text import dump
 
@@ -22,24 +23,25 @@ def detach_disk(ctx: Context, link: Link, uuid: str, target: str) -> None:
     Raises:
         KilnError: the running guest does not let go of it.
     """
-    doing = f"detach '{target}' from guest {uuid}"
+    guest = Guest(uuid)
+    doing = Doing(f"detach '{target}' from", guest)
     limited = ctx.limited(UNPLUG_SECONDS)
 
     def live(opened: Opened, *, ask: bool) -> bool:
-        return _detach_live(opened.handle.lookupByUUIDString(uuid), target, ask=ask)
+        return _detach_live(guest.find(opened), target, ask=ask)
 
     gone = link.run(ctx, doing, lambda opened: live(opened, ask=True))
     while not gone:
-        ctx.check(doing)
+        ctx.check(str(doing))
         if limited.remaining(1) <= 0:
             raise KilnError(
                 f"could not {doing}",
                 cause="the running guest does not let go of the device",
                 action="see that its kernel runs and does not have the disk mounted, or stop the guest, and run again",
             )
-        ctx.sleep(_POLL_SECONDS, doing)
+        ctx.sleep(_POLL_SECONDS, str(doing))
         gone = link.run(ctx, doing, lambda opened: live(opened, ask=False))
-    link.run(ctx, doing, lambda opened: _detach_persistent(opened.handle.lookupByUUIDString(uuid), target))
+    link.run(ctx, doing, lambda opened: _detach_persistent(guest.find(opened), target))
 
 
 def resize_disk(opened: Opened, path: str, virtual_size: int) -> bool:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from kiln.framework.context import Context
-from kiln.platforms.libvirt import devices, lifecycle, logs, observe
+from kiln.framework.errors import KilnError
+from kiln.platforms.libvirt import devices, lifecycle, logs, machines, observe
 from kiln.platforms.libvirt.codes import Affect, DomainMetadata, DomainUndefine, ErrorCode
 from kiln.platforms.libvirt.connection import Link, Opened, agent_command
 from kiln.platforms.libvirt.console import StreamConsole
 from kiln.platforms.libvirt.faults import code_of, tolerating
+from kiln.platforms.libvirt.guests import Doing, Guest
 from kiln.platforms.libvirt.paths import console_log
 from kiln.platforms.libvirt.recent import Recent
 from kiln.platforms.libvirt.uris import is_local, is_session
@@ -57,12 +59,18 @@ class LibvirtDomains:
             # A session daemon makes its directory for logs later than it needs it.
             Path(log).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         document = domain_document(spec, console_log=log)
-        with self._recent.changing():
-            return self._link.run(
-                ctx,
-                f"define guest '{spec.name}'",
-                lambda opened: observe.describe(opened.handle.defineXMLFlags(document, 0)),
-            )
+        try:
+            with self._recent.changing():
+                return self._link.run(
+                    ctx,
+                    f"define guest '{spec.name}'",
+                    lambda opened: observe.describe(opened.handle.defineXMLFlags(document, 0)),
+                )
+        except KilnError as error:
+            machine = spec.platform_config.get("machine")
+            if machine is not None and (fault := machines.without_pci(machine, error.cause or "")) is not None:
+                raise fault.at(node=self._link.uri) from error
+            raise
 
     def get(self, ctx: Context, uuid: str, *, recent: bool = False) -> Domain:
         """One guest."""
@@ -99,15 +107,17 @@ class LibvirtDomains:
     def undefine(self, ctx: Context, uuid: str) -> None:
         """Remove the definition, all that libvirt keeps beside it, and the console's log if it is on this machine."""
 
+        guest = Guest(uuid)
+
         def work(opened: Opened) -> str | None:
             with tolerating(ErrorCode.NO_DOMAIN):
-                domain = opened.handle.lookupByUUIDString(uuid)
+                domain = guest.find(opened)
                 _undefine(domain)
                 return str(domain.name())
             return None
 
         with self._recent.changing():
-            name = self._link.run(ctx, f"remove the definition of guest {uuid}", work)
+            name = self._link.run(ctx, Doing("remove the definition of", guest), work)
         log = None if name is None else console_log(self._link.uri, name, uuid)
         if log is not None and is_local(self._link.uri):
             _remove_log(Path(log))
@@ -184,7 +194,8 @@ class LibvirtDomains:
             return self._with(ctx, verb, uuid, work)
 
     def _with(self, ctx: Context, verb: str, uuid: str, work: Callable[[Any], T]) -> T:
-        return self._link.run(ctx, f"{verb} guest {uuid}", lambda opened: work(opened.handle.lookupByUUIDString(uuid)))
+        guest = Guest(uuid)
+        return self._link.run(ctx, Doing(verb, guest), lambda opened: work(guest.find(opened)))
 
 
 def _everywhere(domain: Any) -> int:

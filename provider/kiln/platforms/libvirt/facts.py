@@ -93,11 +93,16 @@ def node_facts(uri: str, opened: Opened) -> NodeFacts:
     )
 
 
-def domain_capabilities(opened: Opened, arch: str, *, kvm: bool) -> Any:
-    """The ``<domainCapabilities>`` of the machine type servers get, None where the driver has none."""
-    with tolerating(ErrorCode.NO_SUPPORT, ErrorCode.INVALID_ARG, ErrorCode.CONFIG_UNSUPPORTED):
+def domain_capabilities(opened: Opened, arch: str, *, kvm: bool, wanted: str | None = None) -> Any:
+    """The ``<domainCapabilities>`` of the machine type servers get, None where the driver has none.
+
+    Raises:
+        libvirtError: the machine type ``wanted`` is not there.
+    """
+    absent = (ErrorCode.INVALID_ARG, ErrorCode.CONFIG_UNSUPPORTED) if wanted is None else ()
+    with tolerating(ErrorCode.NO_SUPPORT, *absent):
         kind = "kvm" if kvm else "qemu"
-        return parse(opened.handle.getDomainCapabilities(None, arch, machine(arch), kind, 0))
+        return parse(opened.handle.getDomainCapabilities(None, arch, machine(arch, wanted), kind, 0))
     return None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from kiln.framework.errors import Conflict, DeadlineExceeded, KilnError, NotFound, Unreachable
+from kiln.framework.errors import Conflict, DeadlineExceeded, KilnError, NotFound, Refused, Unreachable
 from kiln.platforms.libvirt.codes import ErrorCode, ErrorDomain
 
 _ABSENT = frozenset(
@@ -49,6 +49,10 @@ _EXISTS = re.compile(r"already (exists|in use|defined)|exists already", re.IGNOR
 _VAGUE = frozenset({ErrorCode.OPERATION_FAILED, ErrorCode.OPERATION_INVALID, ErrorCode.INTERNAL_ERROR})
 # A volume that libvirt still lists and whose file is gone.
 _GONE = re.compile(r"unable to open stream for .*no such file or directory", re.IGNORECASE)
+# What no format, no file system and no number of libvirt's can hold.
+_TOO_LARGE = re.compile(r"file too large|size is too large|exceeds maximum|value too large", re.IGNORECASE)
+# The directory of a pool that libvirt looks into again.
+_LOST = re.compile(r"cannot open directory .*no such file or directory", re.IGNORECASE)
 _FULL = re.compile(r"no space left|disk quota exceeded|not enough (free )?space", re.IGNORECASE)
 
 
@@ -92,7 +96,8 @@ def translate(error: BaseException, doing: str, uri: str) -> KilnError:
     """The Kiln error for a libvirt error met while ``doing`` ("define guest 'web'") on the node ``uri``.
 
     Returns:
-        NotFound, Conflict, Unreachable or DeadlineExceeded where libvirt is definite about it, else a KilnError.
+        NotFound, Conflict, Refused, Unreachable or DeadlineExceeded where libvirt is definite about it, else a
+        KilnError.
     """
     what, cause = f"could not {doing}", message_of(error)
     code = code_of(error)
@@ -109,6 +114,8 @@ def translate(error: BaseException, doing: str, uri: str) -> KilnError:
         translated = Conflict(
             what, cause=cause, action="choose another name, or remove what has the name if it is yours"
         )
+    elif _TOO_LARGE.search(cause):
+        translated = Refused(what, cause=cause, action="ask for a smaller disk; a file of a pool cannot be that large")
     elif code in _FORBIDDEN:
         translated = KilnError(what, cause=cause, action=_PERMIT)
     elif code == ErrorCode.OPERATION_TIMEOUT:
@@ -117,7 +124,7 @@ def translate(error: BaseException, doing: str, uri: str) -> KilnError:
         )
     else:
         translated = KilnError(what, cause=cause, action=_advice(cause, uri))
-    return translated.at(node=uri)  # type: ignore[no-any-return, unused-ignore]
+    return translated.at(node=uri)
 
 
 def message_of(error: BaseException) -> str:
@@ -145,6 +152,8 @@ def reach_advice(uri: str, cause: str) -> str:
 def _advice(cause: str, uri: str) -> str:
     if _FULL.search(cause):
         return "free space in the storage pool, or use another pool, and run again"
+    if _LOST.search(cause):
+        return "mount what belongs in that directory, or make it, start the pool (virsh pool-start) and run again"
     if "is not active" in cause:
         return f"start it (virsh -c '{uri}' pool-start or net-start) and run again"
     if "Permission denied" in cause:

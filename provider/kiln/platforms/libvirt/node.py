@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from kiln.framework.context import Context
-from kiln.platforms.libvirt import accelerator, facts, prerequisites
+from kiln.platforms.libvirt import accelerator, bootfiles, facts, machines, prerequisites
 from kiln.platforms.libvirt.connection import Link
 from kiln.platforms.libvirt.domains import LibvirtDomains
+from kiln.platforms.libvirt.facts import Capabilities
 from kiln.platforms.libvirt.networks import LibvirtNetworks
-from kiln.platforms.libvirt.uris import is_session
+from kiln.platforms.libvirt.uris import is_local, is_session
 from kiln.platforms.libvirt.volumes import LibvirtVolumes
 from kiln.ports.nodes import Accelerator, NodeFacts, Prerequisite
 
@@ -42,6 +43,19 @@ class LibvirtNode:
         """What the node is, read once per connection."""
         return self._link.once(ctx, "read what the node is", lambda opened: facts.node_facts(self.uri, opened))
 
+    def max_vcpus(self, ctx: Context, settings: Mapping[str, str]) -> int | None:
+        """The most virtual CPUs of a guest with this ``platformConfig``."""
+        host = self._capabilities(ctx)
+        return self._link.once(
+            ctx,
+            f"read what machine type '{settings.get('machine', '')}' takes",
+            lambda opened: machines.max_vcpus(opened, host, self.uri, settings),
+        )
+
+    def file_flaw(self, ctx: Context, path: str) -> str | None:
+        """Why a guest cannot be booted from a file on the node; told for this machine alone."""
+        return bootfiles.flaw(path, session=self.session) if is_local(self.uri) else None
+
     def accelerator(self, ctx: Context, wanted: Literal["auto", "kvm", "tcg"]) -> Accelerator:
         """The accelerator guests will get."""
         return self._accelerator(ctx, wanted, afresh=False)
@@ -55,5 +69,7 @@ class LibvirtNode:
         )
 
     def _accelerator(self, ctx: Context, wanted: Literal["auto", "kvm", "tcg"], *, afresh: bool) -> Accelerator:
-        host = self._link.once(ctx, "read the node's capabilities", facts.capabilities)
-        return accelerator.choose(ctx, self._link, self.identity(ctx), host, wanted, afresh=afresh)
+        return accelerator.choose(ctx, self._link, self.identity(ctx), self._capabilities(ctx), wanted, afresh=afresh)
+
+    def _capabilities(self, ctx: Context) -> Capabilities:
+        return self._link.once(ctx, "read the node's capabilities", facts.capabilities)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping
 
 from kiln.framework.context import Context
+from kiln.framework.errors import InputError, KilnError
 from kiln.platforms.libvirt import settings
 from kiln.platforms.libvirt.connection import Link
 from kiln.platforms.libvirt.node import LibvirtNode
@@ -30,6 +31,13 @@ class Connections:
             node, link, _ = self._nodes[uri]
         link.open(ctx)
         return node
+
+    def check_uri(self, uri: str, path: str) -> None:
+        """Refuse what is no libvirt URI, or names a transport that is not allowed. Raises InputError at ``path``."""
+        try:
+            admit(uri, allow_insecure_transport=self._allow_insecure_transport)
+        except KilnError as error:
+            raise InputError.because(path, error) from error
 
     def check_settings(self, uri: str, asked: Mapping[str, str]) -> None:
         """Refuse ``platformConfig`` that libvirt does not know, whatever the URI. Raises InputError."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ _DIRECTORIES = frozenset({"dir", "fs", "netfs"})
 # Their volumes are what is plugged in or exported to the node: none can be made under a name of one's own.
 _FIXED = frozenset({"disk", "iscsi", "iscsi-direct", "mpath", "scsi"})
 _BUSY_SECONDS = 0.2
+_OTHER = re.compile(r"source conflict with pool: '([^']+)'")
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,10 @@ class Pools:
 
     def get(self, ctx: Context, name: str) -> Pool:
         """The pool, read afresh. Raises NotFound."""
-        return self._link.run(ctx, f"read storage pool '{name}'", lambda opened: _read(opened, name))
+        pool = self._link.run(ctx, f"read storage pool '{name}'", lambda opened: _read(opened, name))
+        # libvirt goes on to call a pool active until it next looks into the directory.
+        lost = is_local(self._link.uri) and pool.type in _DIRECTORIES and _is_gone(pool.path)
+        return replace(pool, lost=lost)
 
     def all(self, ctx: Context) -> list[Pool]:
         """All pools that volumes can be made in."""
@@ -143,11 +148,24 @@ class Pools:
 
         try:
             self._link.run(ctx, f"make storage pool '{name}' in {directory}", work)
-        except Conflict:
-            if self.start(ctx, name):
+        except KilnError as error:
+            if isinstance(error, Conflict) and self.start(ctx, name):
                 return False
-            raise  # the directory belongs to a pool of another name
+            if (taken := self._taken(error, name, directory)) is not None:
+                raise taken from error
+            raise
         return True
+
+    def _taken(self, error: KilnError, name: str, directory: str) -> Conflict | None:
+        """The error for a directory that belongs to a pool of another name, None when it is not that."""
+        other = _OTHER.search(error.cause or "")
+        if other is None:
+            return None
+        return Conflict(
+            f"storage pool '{name}' cannot be made in {directory}",
+            cause=f"the directory is that of storage pool '{other[1]}' already",
+            action=f"use that pool, by the name '{other[1]}', or state another path",
+        ).at(node=self._link.uri)
 
     def remove(self, ctx: Context, name: str, *, with_directory: bool) -> None:
         """Stop the pool, remove its directory if that is asked for and it is empty, and its definition."""
@@ -185,6 +203,16 @@ class Pools:
 def _read(opened: Opened, name: str) -> Pool:
     handle = opened.handle.storagePoolLookupByName(name)
     return told_pool(handle.XMLDesc(0), active=bool(handle.isActive()))
+
+
+def _is_gone(path: str) -> bool:
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:  # this user may not look there
+        return False
+    return False
 
 
 def _create(handle: Any, flags: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
 
 from kiln.framework.errors import KilnError, Refused
 
@@ -33,17 +33,26 @@ def admit(uri: str, *, allow_insecure_transport: bool) -> str:
         Refused: the transport is not encrypted or not verified, and that was not allowed.
         KilnError: it is not a libvirt URI.
     """
-    parts = urlsplit(uri)
-    if not parts.scheme:
-        raise KilnError(
-            f"'{uri}' is not a libvirt URI", action="write it like qemu:///system or qemu+ssh://root@host/system"
-        )
+    parts = _parts(uri)
     transport, query = _transport(parts.scheme), dict(parse_qsl(parts.query, keep_blank_values=True))
     if not allow_insecure_transport:
         _refuse_insecure(uri, transport, query)
     if transport == "ssh" and "no_tty" not in query:
         parts = parts._replace(query="&".join(filter(None, [parts.query, "no_tty=1"])))
     return urlunsplit(parts) if parts.netloc or transport == "ssh" else uri
+
+
+def _parts(uri: str) -> SplitResult:
+    try:
+        parts = urlsplit(uri)
+        whole = bool(parts.scheme) and ":/" in uri and uri.isprintable()
+    except ValueError:  # such as a bracket of an IPv6 address that is not closed
+        whole = False
+    if not whole:
+        raise KilnError(
+            f"{uri!r} is not a libvirt URI", action="write it like qemu:///system or qemu+ssh://root@host/system"
+        )
+    return parts
 
 
 def _refuse_insecure(uri: str, transport: str, query: dict[str, str]) -> None:

@@ -43,7 +43,7 @@ class Task(Generic[T]):
             self.future.set_result(result)
         self._note(done=True)
 
-    def result(self, ctx: Context, doing: str, seconds: float, *, shared: bool = False) -> T:
+    def result(self, ctx: Context, doing: object, seconds: float, *, shared: bool = False) -> T:
         """What the work returned or raised; ``seconds`` count from when it began, not while it waits for a thread.
 
         Work that nobody waits for any more is dropped if it has not begun, unless it is ``shared`` with others.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from kiln.firstboot.documents import check_network_config
 from kiln.firstboot.hostname import check_hostname
 from kiln.firstboot.userdata import check_user_data
 from kiln.framework.errors import InputError
 from kiln.framework.values import UNKNOWN
-from kiln.resources.names import volume_ref
+from kiln.resources import cloning
+from kiln.resources.names import check_lines, check_node_path, volume_ref
 from kiln.resources.server.layout import direct_boot
 from kiln.resources.server.model import Boot, FirstBoot, Nic, ServerInputs
 from kiln.resources.server.storage import wants_seed
@@ -20,8 +22,11 @@ def refuse_contradictions(inputs: ServerInputs) -> None:
         raise InputError("diskSize", "'diskSize' needs an 'image'", action="set image, or name a Disk in 'disks'")
     if inputs.image is None and inputs.disks is None and inputs.boot is None:
         raise InputError("image", "there is nothing to boot from", action="set 'image', 'disks' or 'boot'")
+    cloning.check_size(inputs.disk_size, "qcow2", "diskSize")
     _check_networks(inputs.networks)
     _check_ids(inputs)
+    _check_boot(inputs.boot)
+    check_lines(inputs.description, "description")
     _check_first_boot(inputs.first_boot)
     _check_wait(inputs)
     if inputs.image is None and isinstance(inputs.boot, Boot):
@@ -46,6 +51,20 @@ def _check_ids(inputs: ServerInputs) -> None:
             raise InputError(f"disks[{index}]", f"the disk '{id}' is named twice", action="name each disk once")
 
 
+def _check_boot(boot: Boot | None) -> None:
+    """Files are named by where they are on the node, and a kind of device has one place in the order."""
+    if not isinstance(boot, Boot):
+        return
+    check_lines(boot.cmdline, "boot.cmdline")
+    for name, file in (("kernel", boot.kernel), ("initrd", boot.initrd)):
+        if file is not None and file is not UNKNOWN:
+            check_node_path(file, f"boot.{name}")
+    order = _known_items(boot.order)
+    for index, kind in enumerate(order):
+        if kind is not UNKNOWN and kind in order[:index]:
+            raise InputError(f"boot.order[{index}]", f"'{kind}' is named twice", action="name each kind once")
+
+
 def _check_first_boot(asked: FirstBoot | None) -> None:
     """What the guest is told must be something that it can use."""
     if not isinstance(asked, FirstBoot):
@@ -54,6 +73,8 @@ def _check_first_boot(asked: FirstBoot | None) -> None:
         check_hostname(asked.hostname)
     if asked.user_data and asked.user_data is not UNKNOWN:
         check_user_data(asked.user_data)
+    if asked.network_config is not None and asked.network_config is not UNKNOWN:
+        check_network_config(asked.network_config)
 
 
 def _check_wait(inputs: ServerInputs) -> None:

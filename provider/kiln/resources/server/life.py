@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from kiln.framework.context import Context
-from kiln.framework.errors import Conflict, KilnError, NotFound
+from kiln.framework.errors import Conflict, InputError, KilnError, NotFound
 from kiln.framework.steps import Step
 from kiln.ports.domains import Domain
 from kiln.ports.marks import Mark
 from kiln.ports.nodes import Node
 from kiln.resources import cloning
-from kiln.resources.ownership import claim_volume, finished, held, release_volume, taken_by_kiln
+from kiln.resources.ownership import Claim, finished, held, release_volume, taken_by_kiln
 from kiln.resources.server import orphans, seeds, storage, waiting
 from kiln.resources.server.build import Work, spec_of
 from kiln.resources.server.layout import Attached
@@ -24,14 +25,13 @@ LIVE_FIELDS = frozenset(
 def making(node: Node, work: Work) -> list[Step]:
     """From nothing to a defined guest; all of it is undone when one step fails."""
     inputs, volumes = work.inputs, node.volumes
-    root, seed = storage.root_ref(inputs), storage.seed_ref(inputs)
     steps = [Step("claim name", lambda ctx: _claim_name(ctx, node, inputs.name))]
     if work.root_plan is not None:
-        undo_root = lambda ctx: release_volume(ctx, volumes, root, work.mark)  # noqa: E731
-        steps.append(Step("make root disk", lambda ctx: _make_root(ctx, node, work), undo_root))
+        claim = Claim(volumes, storage.root_ref(inputs), _own(work, "root", "disk"))
+        steps.append(Step("make root disk", partial(_make_root, node=node, work=work, claim=claim), claim.give_back))
     if storage.wants_seed(inputs):
-        undo_seed = lambda ctx: release_volume(ctx, volumes, seed, work.mark)  # noqa: E731
-        steps.append(Step("make seed", lambda ctx: _make_seed(ctx, node, work), undo_seed))
+        claim = Claim(volumes, storage.seed_ref(inputs), _own(work, "seed", "iso"))
+        steps.append(Step("make seed", partial(_make_seed, node=node, work=work, claim=claim), claim.give_back))
     steps.append(
         Step(
             "define domain",
@@ -121,33 +121,37 @@ def _grow_root(ctx: Context, node: Node, work: Work) -> None:
     assert work.root is not None
     assert work.inputs.disk_size is not None
     volume, size = work.root.chain[0], work.inputs.disk_size.bytes
-    if size > volume.virtual_size and not node.domains.resize_disk(ctx, volume.path, size):
-        cloning.grow(ctx, node.volumes, volume.ref, size)
+    with cloning.sizing(work.inputs.disk_size, "diskSize"):
+        if size > volume.virtual_size and not node.domains.resize_disk(ctx, volume.path, size):
+            cloning.grow(ctx, node.volumes, volume.ref, size)
     work.root = Attached([node.volumes.get(ctx, volume.ref), *work.root.chain[1:]])
 
 
-def _make_root(ctx: Context, node: Node, work: Work) -> None:
+def _own(work: Work, role: str, kind: str) -> Mark:
+    return storage.with_kind(replace(work.mark, role=role), kind)
+
+
+def _make_root(ctx: Context, node: Node, work: Work, claim: Claim) -> None:
     assert work.root_plan is not None
     work.root = orphans.take_back_root(ctx, node, work)
     if work.root is not None:
         return
     ref, image = storage.root_ref(work.inputs), work.root_plan.image.chain
-    mark = storage.with_kind(replace(work.mark, role="root"), "disk")
-    claim_volume(ctx, node.volumes, ref, mark)
-    work.marks[ref] = mark
-    volume = cloning.make(ctx, node.volumes, ref, image[0], work.root_plan.clone)
+    claim.take(ctx)
+    work.marks[ref] = claim.mark
+    with cloning.sizing(work.inputs.disk_size, "diskSize"):
+        volume = cloning.make(ctx, node.volumes, ref, image[0], work.root_plan.clone)
     work.root = Attached([volume, *(image if work.root_plan.clone.method == "linked" else [])])
 
 
-def _make_seed(ctx: Context, node: Node, work: Work) -> None:
+def _make_seed(ctx: Context, node: Node, work: Work, claim: Claim) -> None:
     ref = storage.seed_ref(work.inputs)
     orphans.drop_seed(ctx, node, work)
-    mark = storage.with_kind(replace(work.mark, role="seed"), "iso")
-    claim_volume(ctx, node.volumes, ref, mark)
-    work.marks[ref] = mark
+    claim.take(ctx)
+    work.marks[ref] = claim.mark
     work.password, password_hash = storage.password_of(work.inputs)
     content = storage.seed_content(work.inputs, work.uuid, password_hash)
-    work.seed = Attached([storage.make_seed(ctx, node.volumes, ref, content, mark)], cd=True)
+    work.seed = Attached([storage.make_seed(ctx, node.volumes, ref, content, claim.mark)], cd=True)
 
 
 def _claim_name(ctx: Context, node: Node, name: str) -> None:
@@ -186,7 +190,12 @@ def _clear(ctx: Context, node: Node, there: Domain, mark: Mark) -> None:
 def _start(ctx: Context, node: Node, work: Work) -> None:
     wants_console = work.inputs.wait_for == "firstBoot" and work.seed is not None
     ctx.log.status("starting")
-    work.console = node.domains.start(ctx, work.uuid, with_console=wants_console)
+    try:
+        work.console = node.domains.start(ctx, work.uuid, with_console=wants_console)
+    except InputError as error:
+        if work.inputs.boot is None or work.inputs.boot.kernel is None:  # the image brought the kernel
+            error.path = "image"
+        raise
 
 
 def _shutdown(ctx: Context, node: Node, work: Work) -> None:

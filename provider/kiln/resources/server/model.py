@@ -34,7 +34,8 @@ def _keys(values: dict[str, str]) -> dict[str, str]:
 
 
 def _password(text: str) -> str:
-    if not text or any(character in text for character in "\0\r\n") or len(text.encode()) > 512:
+    size = len(text.encode(errors="replace"))
+    if not 1 <= size <= 512 or any(character in "\0\r\n" or "\ud800" <= character <= "\udfff" for character in text):
         raise ValueError("this cannot be a password; use 1 to 512 bytes without a line break or NUL")
     return text
 

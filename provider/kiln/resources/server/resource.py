@@ -7,11 +7,11 @@ import uuid as uuids
 from typing import ClassVar
 
 from kiln.framework.context import Context
-from kiln.framework.errors import KilnError, NotFound, PartialCreate
+from kiln.framework.errors import InputError, KilnError, NotFound, PartialCreate
 from kiln.framework.model import Impact
 from kiln.framework.plan import Plan, compare
 from kiln.framework.resource import Created, Found, Resource
-from kiln.framework.steps import KeptFailure, Step, run
+from kiln.framework.steps import KeptFailure, Step, run, undo
 from kiln.framework.values import UNKNOWN
 from kiln.ports.domains import Domain
 from kiln.ports.nodes import Node
@@ -21,6 +21,7 @@ from kiln.resources.server import life, observe, storage
 from kiln.resources.server.build import Work, default_network, ground_of
 from kiln.resources.server.checks import refuse_contradictions
 from kiln.resources.server.drift import Known
+from kiln.resources.server.fit import check_fit, require_boot_files, require_fit
 from kiln.resources.server.impact import Now, weigh
 from kiln.resources.server.model import ServerInputs, ServerState
 from kiln.resources.server.network import require_networks
@@ -67,7 +68,9 @@ class Server(Resource[ServerInputs, ServerState]):
         refuse_contradictions(new)
         if uri is not UNKNOWN and isinstance(new.platform_config, dict):
             self._site.nodes.check_settings(uri, new.platform_config)
-        return new.model_copy(update={"node": uri, "pool": new.pool or self._site.pool_for(uri)})
+        checked = new.model_copy(update={"node": uri, "pool": new.pool or self._site.pool_for(uri)})
+        check_fit(ctx, self._site, checked, old)
+        return checked
 
     def diff(self, ctx: Context, id: str, state: ServerState, old: ServerInputs, new: ServerInputs) -> Plan:
         """The changes; another URI of the same node is none."""
@@ -100,12 +103,18 @@ class Server(Resource[ServerInputs, ServerState]):
         work.disks = storage.used_disks(ctx, node.volumes, inputs)
         storage.refuse_shared(ctx, node.domains, work.disks, work.uuid)
         require_networks(ctx, node, inputs, work.ground)
+        require_fit(ctx, node, inputs)
+        require_boot_files(ctx, node, inputs)
         work.vnc_password = vnc_password(inputs)
+        making = life.making(node, work)
         try:
-            run(ctx, [*life.making(node, work), *life.starting(node, work), *life.settling(node, work)])
+            run(ctx, [*making, *life.starting(node, work), *life.settling(node, work)])
         except KeptFailure as failure:
+            if isinstance(failure.error, InputError):  # as it is asked for it cannot run, and it never did
+                undo(ctx, making)
+                raise failure.error from failure
             life.settle(ctx, node, work)
-            raise PartialCreate(work.uuid, observe.state(node, work), [str(failure.error)]) from failure
+            raise PartialCreate(work.uuid, observe.state(node, work), [failure.error.located()]) from failure
         finally:
             work.close()
         return Created(work.uuid, observe.state(node, work))
@@ -136,6 +145,8 @@ class Server(Resource[ServerInputs, ServerState]):
             storage.refuse_shared(ctx, node.domains, work.disks, id)
         if "networks" in changed and work.ground is not None:
             require_networks(ctx, node, new, work.ground)
+        require_fit(ctx, node, new, old)
+        require_boot_files(ctx, node, new, old)
         steps = [
             Step("find the guest", lambda ctx: None, keeps=True),
             *life.changing(node, work, changed, redefine=bool(state.transient or state.pending_restart)),
@@ -145,7 +156,7 @@ class Server(Resource[ServerInputs, ServerState]):
         try:
             run(ctx, steps)
         except KeptFailure as failure:
-            raise PartialCreate(id, observe.state(node, work), [str(failure.error)]) from failure
+            raise PartialCreate(id, observe.state(node, work), [failure.error.located()]) from failure
         finally:
             work.close()
         return observe.state(node, work)
