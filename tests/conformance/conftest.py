@@ -28,11 +28,12 @@ class DynamicHost:
 def dynamic_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DynamicHost]:
     """One process for all cases: what starts anew in each test is its world."""
     files = tmp_path_factory.mktemp("dynamic")
-    with tempfile.TemporaryDirectory(prefix="kiln-") as short, pytest.MonkeyPatch.context() as patch:
+    with tempfile.TemporaryDirectory(prefix="kiln-") as short:
         socket = str(Path(short) / "world")  # a socket's path has 107 bytes at most (unix(7))
-        patch.setenv("XDG_CACHE_HOME", str(files / "cache"))
         config = {"kiln:uri": URI, "kiln:imageStore": str(files / "store")}
-        process = DynamicProcess(config, ("-m", dynamic.MODULE, str(files / "store"), socket))
+        with pytest.MonkeyPatch.context() as patch:  # for the process alone: other tests run in this one
+            patch.setenv("XDG_CACHE_HOME", str(files / "cache"))
+            process = DynamicProcess(config, ("-m", dynamic.MODULE, str(files / "store"), socket))
         world = DistantWorld(socket)
         yield DynamicHost(process, world)
         world.close()
