@@ -188,6 +188,50 @@ def test_what_a_guest_has_while_it_runs_is_told_beside_its_definition(node: Node
     assert node.domains.get(ctx, wanted.uuid).live is None
 
 
+def test_devices_are_plugged_into_a_running_guest_and_not_into_its_definition(
+    node: Node, ctx: Context, pool: str, name: str
+) -> None:
+    wanted = spec(name)
+    node.domains.define(ctx, wanted)
+    node.domains.start(ctx, wanted.uuid)
+    data = node.volumes.create(ctx, VolumeRef(pool, "data"), format="raw", virtual_size=1 << 20)
+    cd = node.volumes.create(ctx, VolumeRef(pool, "cd"), format="raw", virtual_size=1 << 20)
+    disk, nic = DiskSpec((data,), "vdb", boot_order=1), NicSpec("52:54:00:00:00:06", network="default")
+    node.domains.plug(ctx, wanted.uuid, disk, {"diskCache": "none"})
+    node.domains.plug(ctx, wanted.uuid, nic, {})
+    node.domains.plug(ctx, wanted.uuid, DiskSpec((cd,), "sdb", device="cdrom", bus="scsi"), {})
+    found = node.domains.get(ctx, wanted.uuid)
+    assert found.live is not None
+    assert {(disk.target, disk.device, disk.path) for disk in found.live.disks} == {
+        ("vdb", "disk", data.path),
+        ("sdb", "cdrom", cd.path),
+    }
+    assert [(nic.mac, nic.network) for nic in found.live.nics] == [("52:54:00:00:00:06", "default")]
+    assert (list(found.disks), list(found.nics)) == ([], [])
+
+
+def test_a_cd_is_changed_and_its_drive_taken_while_the_guest_runs(
+    node: Node, ctx: Context, pool: str, name: str
+) -> None:
+    one, two = (
+        node.volumes.create(ctx, VolumeRef(pool, cd), format="raw", virtual_size=1 << 20) for cd in ("one", "two")
+    )
+    drive = DiskSpec((one,), "sdb", device="cdrom", bus="scsi")
+    wanted = spec(name, disks=(drive,))
+    node.domains.define(ctx, wanted)
+    node.domains.start(ctx, wanted.uuid)
+    node.domains.replug(ctx, wanted.uuid, replace(drive, chain=(two,)), {})
+    live = node.domains.get(ctx, wanted.uuid).live
+    assert live is not None
+    assert [(disk.target, disk.path) for disk in live.disks] == [("sdb", two.path)]
+    node.domains.unplug(ctx, wanted.uuid, live.disks[0])
+    node.domains.unplug(ctx, wanted.uuid, live.disks[0])
+    found = node.domains.get(ctx, wanted.uuid)
+    assert found.live is not None
+    assert list(found.live.disks) == []
+    assert [disk.path for disk in found.disks] == [one.path]
+
+
 def test_a_guest_undefined_while_it_runs_is_transient_until_it_is_defined(node: Node, ctx: Context, name: str) -> None:
     wanted = spec(name)
     assert not node.domains.define(ctx, wanted).transient

@@ -94,6 +94,24 @@ def test_at_least_sixteen_root_ports_are_free(node: Node, ctx: Context, pool: st
     assert len(ports - used) >= 16
 
 
+def test_free_slots_are_counted_and_a_network_is_changed_while_the_guest_runs(
+    node: Node, ctx: Context, name: str
+) -> None:
+    wanted = spec(name, nics=(NicSpec("52:54:00:00:00:08", network="default"),))
+    node.domains.define(ctx, wanted)
+    node.domains.start(ctx, wanted.uuid)
+    live = node.domains.get(ctx, wanted.uuid).live
+    assert live is not None
+    assert live.free_slots == 16
+    node.domains.plug(ctx, wanted.uuid, NicSpec("52:54:00:00:00:09", network="default"), {})
+    bridged = NicSpec("52:54:00:00:00:08", bridge="virbr0")
+    node.domains.replug(ctx, wanted.uuid, bridged, {})
+    live = node.domains.get(ctx, wanted.uuid).live
+    assert live is not None
+    assert live.free_slots == 15
+    assert [(nic.network, nic.bridge) for nic in live.nics] == [(None, "virbr0"), ("default", None)]
+
+
 def test_an_efi_guest_runs_and_its_variables_go_with_it(node: Node, ctx: Context, name: str) -> None:
     wanted = spec(name, firmware="efi", memory=128 << 10)
     assert node.domains.define(ctx, wanted).firmware == "efi"

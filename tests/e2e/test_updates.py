@@ -107,12 +107,67 @@ def test_a_guest_is_stopped_and_started_in_place(stack: Stack, make: Make, prefi
 
 
 @pytest.mark.requirement("FX-58")
-def test_disks_are_detached_and_attached_again(
+def test_disks_come_and_go_while_the_guest_runs_and_keep_their_names(
     stack: Stack, make: Make, prefix: str, inventory: Inventory, tiny_guest: GuestImage
 ) -> None:
     name = f"{prefix}-web"
-    stack.up(make(disks=[]))
-    assert set(inventory.disks(name, live=True)) == {"vda"}
-    assert stack.resources()[f"{prefix}-data"]["id"].endswith(f"/{prefix}-data")
+    ran = process(inventory, name)
+
+    def program() -> None:
+        image = tiny_image(f"{prefix}-image", tiny_guest)
+        ids = [kiln.Disk(f"{prefix}-{disk}", size="8MiB").id for disk in ("data", "two", "three")]
+        cd = kiln.Disk(f"{prefix}-cd", source=str(tiny_guest.iso))
+        tiny_server(name, image.id, disks=[*ids, cd.id], wait_for="firstBoot")
+
+    preview = stack.preview(program)
+    assert "(not yet known), live" in preview.text
+    assert "restart" not in preview.text
+    stack.up(program)
+    assert on_node(inventory, name) == {"vda": "web-root", "vdb": "data", "vdc": "two", "vdd": "three", "sdb": "cd"}
+    assert stack.refresh().changed == {}
+    assert stack.preview(program).changed == {}
+
+    def fewer() -> None:
+        image = tiny_image(f"{prefix}-image", tiny_guest)
+        kiln.Disk(f"{prefix}-data", size="8MiB")
+        three = kiln.Disk(f"{prefix}-three", size="8MiB")
+        tiny_server(name, image.id, disks=[three.id], wait_for="firstBoot")
+
+    stack.up(fewer)
+    assert on_node(inventory, name) == {"vda": "web-root", "vdd": "three"}
+    assert process(inventory, name) == ran
+    assert stack.refresh().changed == {}
     stack.up(make())
-    assert set(inventory.disks(name, live=True)) == {"vda", "vdb"}
+    assert on_node(inventory, name) == {"vda": "web-root", "vdb": "data"}
+    assert process(inventory, name) == ran
+
+
+def on_node(inventory: Inventory, name: str) -> dict[str, str]:
+    """The running guest's disks, which its definition must have too: the ends of their names by device name."""
+    live, defined = inventory.disks(name, live=True), inventory.disks(name)
+    assert {target: disk["file"] for target, disk in live.items()} == {t: disk["file"] for t, disk in defined.items()}
+    prefix = name.rpartition("-")[0]
+    return {target: disk["file"].rpartition(f"/{prefix}-")[2] for target, disk in live.items()}
+
+
+def test_interfaces_are_changed_while_the_guest_runs(
+    stack: Stack, make: Make, prefix: str, inventory: Inventory
+) -> None:
+    name = f"{prefix}-web"
+    ran = process(inventory, name)
+    steps: list[list[dict[str, str]]] = [
+        [{"bridge": "virbr0"}],
+        [{"bridge": "virbr0"}, {"network": "default", "mac": "52:54:00:00:00:0a"}],
+        [{"network": "default", "mac": "52:54:00:00:00:0b", "model": "e1000e"}],
+        [],
+    ]
+    for networks in steps:
+        stack.up(make(networks=networks))
+        live = inventory.xml(name, live=True).findall("devices/interface")
+        assert [nic.get("type") for nic in live] == ["bridge" if "bridge" in nic else "network" for nic in networks]
+        macs = [nic.find("mac").get("address") for nic in live]
+        assert macs == inventory.macs(name)
+        assert stack.refresh().changed == {}
+    stack.up(make())
+    assert len(inventory.macs(name)) == 1
+    assert process(inventory, name) == ran

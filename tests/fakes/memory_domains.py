@@ -4,12 +4,23 @@ into ``logged``, the logs of guests by their paths."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kiln.framework.context import Context
 from kiln.framework.errors import Conflict, KilnError, NotFound, Refused
-from kiln.ports.domains import Address, Domain, DomainDisk, DomainNic, DomainSpec, GuestLog, Live, PowerState
+from kiln.ports.domains import (
+    Address,
+    DiskSpec,
+    Domain,
+    DomainDisk,
+    DomainNic,
+    DomainSpec,
+    GuestLog,
+    Live,
+    NicSpec,
+    PowerState,
+)
 from kiln.ports.marks import Mark
 from kiln.ports.nodes import Network
 
@@ -47,6 +58,8 @@ class MemoryGuest:
     says: bytes = b""
     deaf: bool = False
     transient: bool = False
+    clings: bool = False
+    starts: int = 0
     addresses: Sequence[Address] = ()
     agent: Callable[[str], str | None] = field(default=lambda _command: None)
 
@@ -102,6 +115,7 @@ class MemoryDomains:
             if guest.domain.state not in {"running", "paused"}:
                 self._check_devices(guest.domain)
                 guest.console += guest.says
+                guest.starts += 1
                 domain = guest.domain
                 guest.live = Live(domain.memory, domain.vcpus, domain.disks, domain.nics)
             self._change(uuid, state="running")
@@ -159,6 +173,34 @@ class MemoryDomains:
             if guest.live is not None:
                 guest.live = replace(guest.live, disks=kept)
 
+    def plug(self, ctx: Context, uuid: str, device: DiskSpec | NicSpec, settings: Mapping[str, str]) -> None:
+        with self._lock:
+            live = self._running(ctx, uuid)
+            if isinstance(device, DiskSpec):
+                self._play(uuid, disks=(*live.disks, told_disk(replace(device, boot_order=None))))
+            else:
+                self._play(uuid, nics=(*live.nics, told_nic(device)))
+
+    def unplug(self, ctx: Context, uuid: str, device: DomainDisk | DomainNic) -> None:
+        with self._lock:
+            guest, live = self._guest(ctx, uuid), self._guest(ctx, uuid).live
+            if live is None:
+                return
+            if guest.clings:
+                raise KilnError(f"could not unplug '{device.called}'", cause="the guest does not let go of the device")
+            disks = tuple(disk for disk in live.disks if disk.target != device.called)
+            self._play(uuid, disks=disks, nics=tuple(nic for nic in live.nics if nic.mac != device.called))
+
+    def replug(self, ctx: Context, uuid: str, device: DiskSpec | NicSpec, settings: Mapping[str, str]) -> None:
+        with self._lock:
+            live = self._running(ctx, uuid)
+            if isinstance(device, DiskSpec):
+                told = told_disk(replace(device, boot_order=None))
+                self._play(uuid, disks=tuple(told if disk.target == told.target else disk for disk in live.disks))
+            else:
+                card = told_nic(device)
+                self._play(uuid, nics=tuple(card if nic.mac == card.mac else nic for nic in live.nics))
+
     def resize_disk(self, ctx: Context, path: str, virtual_size: int) -> bool:
         for domain in self.list(ctx):
             if domain.state in {"running", "paused"} and any(disk.path == path for disk in domain.disks):
@@ -192,6 +234,17 @@ class MemoryDomains:
         """What somebody with virsh, or the guest itself, does to its power state."""
         self._change(uuid, state=state)
 
+    def _running(self, ctx: Context, uuid: str) -> Live:
+        live = self._guest(ctx, uuid).live
+        if live is None:
+            raise KilnError(f"could not change guest {uuid}", cause="it does not run")
+        return live
+
+    def _play(self, uuid: str, **changes: object) -> None:
+        guest = self.guests[uuid]
+        assert guest.live is not None
+        guest.live = replace(guest.live, **changes)  # type: ignore[arg-type]
+
     def _guest(self, ctx: Context, uuid: str) -> MemoryGuest:
         ctx.check("read the guest")
         if uuid not in self.guests:
@@ -214,6 +267,29 @@ class MemoryDomains:
                 raise KilnError(f"could not start guest {domain.uuid}", cause=f"network '{nic.source}' does not run")
 
 
+def told_disk(disk: DiskSpec) -> DomainDisk:
+    """A disk as the node tells it."""
+    return DomainDisk(
+        target=disk.target,
+        device=disk.device,
+        bus=disk.bus,
+        path=disk.chain[0].path,
+        format=disk.chain[0].format,
+        serial=disk.serial,
+        boot_order=disk.boot_order,
+    )
+
+
+def told_nic(nic: NicSpec) -> DomainNic:
+    """An interface as the node tells it."""
+    return DomainNic(
+        mac=nic.mac,
+        kind="network" if nic.network is not None else "bridge" if nic.bridge is not None else "user",
+        source=nic.network if nic.network is not None else nic.bridge,
+        model=nic.model,
+    )
+
+
 def _told(spec: DomainSpec, state: PowerState, *, autostart: bool) -> Domain:
     return Domain(
         name=spec.name,
@@ -224,27 +300,8 @@ def _told(spec: DomainSpec, state: PowerState, *, autostart: bool) -> Domain:
         cpu_mode=spec.cpu_mode,
         firmware=spec.firmware,
         accelerator=spec.accelerator,
-        disks=tuple(
-            DomainDisk(
-                target=disk.target,
-                device=disk.device,
-                bus=disk.bus,
-                path=disk.chain[0].path,
-                format=disk.chain[0].format,
-                serial=disk.serial,
-                boot_order=disk.boot_order,
-            )
-            for disk in spec.disks
-        ),
-        nics=tuple(
-            DomainNic(
-                mac=nic.mac,
-                kind="network" if nic.network is not None else "bridge" if nic.bridge is not None else "user",
-                source=nic.network if nic.network is not None else nic.bridge,
-                model=nic.model,
-            )
-            for nic in spec.nics
-        ),
+        disks=tuple(map(told_disk, spec.disks)),
+        nics=tuple(map(told_nic, spec.nics)),
         autostart=autostart,
         boot=spec.boot,
         description=spec.description,

@@ -28,6 +28,11 @@ class DiskSpec:
     boot_order: int | None = None
     serial: str | None = None
 
+    @property
+    def called(self) -> str:
+        """What errors call it."""
+        return self.target
+
 
 @dataclass(frozen=True)
 class NicSpec:
@@ -39,6 +44,11 @@ class NicSpec:
     bridge: str | None = None
     model: str = "virtio"
     boot_order: int | None = None
+
+    @property
+    def called(self) -> str:
+        """What errors call it."""
+        return self.mac
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,11 @@ class DomainDisk:
     serial: str | None = None
     boot_order: int | None = None
 
+    @property
+    def called(self) -> str:
+        """What errors call it."""
+        return self.target
+
 
 @dataclass(frozen=True)
 class DomainNic:
@@ -98,6 +113,11 @@ class DomainNic:
     kind: str
     source: str | None
     model: str | None
+
+    @property
+    def called(self) -> str:
+        """What errors call it."""
+        return self.mac
 
     @property
     def network(self) -> str | None:
@@ -122,12 +142,16 @@ class Address:
 
 @dataclass(frozen=True)
 class Live:
-    """What a guest has while it runs, which its definition need not say (memory in KiB)."""
+    """What a guest has while it runs, which its definition need not say (memory in KiB).
+
+    ``free_slots`` is how many more disks and interfaces its PCI bus takes, None where that is not known.
+    """
 
     memory: int
     vcpus: int
     disks: Sequence[DomainDisk]
     nics: Sequence[DomainNic]
+    free_slots: int | None = None
 
 
 @dataclass(frozen=True)
@@ -229,6 +253,20 @@ class Domains(Protocol):
 
     def detach_disk(self, ctx: Context, uuid: str, target: str) -> None:
         """Remove the disk or CD ``target`` from the live and the persistent definition; not there is a success."""
+
+    def plug(self, ctx: Context, uuid: str, device: DiskSpec | NicSpec, settings: Mapping[str, str]) -> None:
+        """Give the running guest a disk, CD drive or interface; its definition stays as it is. ``settings`` is the
+        guest's ``platform_config``."""
+
+    def unplug(self, ctx: Context, uuid: str, device: DomainDisk | DomainNic) -> None:
+        """Take a disk, CD drive or interface from the running guest; not there is a success.
+
+        Raises KilnError when the guest does not let go of it within 20 s."""
+
+    def replug(self, ctx: Context, uuid: str, device: DiskSpec | NicSpec, settings: Mapping[str, str]) -> None:
+        """Put another medium into a CD drive of the running guest, or connect an interface to another network.
+
+        Raises KilnError when the guest has locked the drive."""
 
     def resize_disk(self, ctx: Context, path: str, virtual_size: int) -> bool:
         """Grow the disk stored at ``path`` through the running guest that uses it (``virDomainBlockResize``, bytes, the

@@ -51,14 +51,14 @@ class ServerArgs:
         :param pulumi.Input[Union[_builtins.str, 'ServerCpuMode']] cpu_mode: CPU the guest sees, in libvirt's words. Default: `auto`: fit for the accelerator.
         :param pulumi.Input[_builtins.str] description: Description of the guest in libvirt.
         :param pulumi.Input[_builtins.str] disk_size: Size of the root disk. It can grow in place and never shrink. Default: the image's size.
-        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] disks: Ids of further disks, in order. One that holds an ISO becomes a CD drive.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] disks: Ids of further disks, in order. One that holds an ISO becomes a CD drive. A running guest is given and rid of them while it runs on; a disk keeps its device name whatever comes and goes before it.
         :param pulumi.Input[Union[_builtins.str, 'ServerFirmware']] firmware: Firmware of the guest.
         :param pulumi.Input['FirstBootArgs'] first_boot: What the guest is told at its first boot. Absent, a server with an `image` still gets its name and a password.
         :param pulumi.Input[Union[_builtins.str, 'ServerGraphics']] graphics: Graphical console: `vnc` listens on the node's loopback address only, with a random password.
         :param pulumi.Input[_builtins.str] image: Id of the Image that the root disk is cloned from. The root disk belongs to the server.
         :param pulumi.Input[_builtins.str] memory: Memory the guest owns. Default: 512MiB.
         :param pulumi.Input[_builtins.str] name: Name of the guest on its node.
-        :param pulumi.Input[Sequence[pulumi.Input['NicArgs']]] networks: Network interfaces in order; an empty list for none. Default: one interface on the node's `network`.
+        :param pulumi.Input[Sequence[pulumi.Input['NicArgs']]] networks: Network interfaces in order; an empty list for none. They are changed while the guest runs. Default: one interface on the node's `network`.
         :param pulumi.Input[_builtins.str] node: The node's libvirt URI, such as a Node's `uri` output. Default: the provider's `uri`.
         :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] platform_config: Settings of the platform that have no property of their own. On libvirt: `machine` (QEMU machine type), `clock` (`utc` or `localtime`), `video` (model of the graphics card) and `diskCache` (cache mode of all disks).
         :param pulumi.Input[_builtins.str] pool: Storage pool of the root disk and the seed. Default: the node's `storagePool`.
@@ -193,7 +193,7 @@ class ServerArgs:
     @pulumi.getter
     def disks(self) -> pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]:
         """
-        Ids of further disks, in order. One that holds an ISO becomes a CD drive.
+        Ids of further disks, in order. One that holds an ISO becomes a CD drive. A running guest is given and rid of them while it runs on; a disk keeps its device name whatever comes and goes before it.
         """
         return pulumi.get(self, "disks")
 
@@ -277,7 +277,7 @@ class ServerArgs:
     @pulumi.getter
     def networks(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['NicArgs']]]]:
         """
-        Network interfaces in order; an empty list for none. Default: one interface on the node's `network`.
+        Network interfaces in order; an empty list for none. They are changed while the guest runs. Default: one interface on the node's `network`.
         """
         return pulumi.get(self, "networks")
 
@@ -440,14 +440,14 @@ class Server(pulumi.CustomResource):
         :param pulumi.Input[Union[_builtins.str, 'ServerCpuMode']] cpu_mode: CPU the guest sees, in libvirt's words. Default: `auto`: fit for the accelerator.
         :param pulumi.Input[_builtins.str] description: Description of the guest in libvirt.
         :param pulumi.Input[_builtins.str] disk_size: Size of the root disk. It can grow in place and never shrink. Default: the image's size.
-        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] disks: Ids of further disks, in order. One that holds an ISO becomes a CD drive.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] disks: Ids of further disks, in order. One that holds an ISO becomes a CD drive. A running guest is given and rid of them while it runs on; a disk keeps its device name whatever comes and goes before it.
         :param pulumi.Input[Union[_builtins.str, 'ServerFirmware']] firmware: Firmware of the guest.
         :param pulumi.Input[Union['FirstBootArgs', 'FirstBootArgsDict']] first_boot: What the guest is told at its first boot. Absent, a server with an `image` still gets its name and a password.
         :param pulumi.Input[Union[_builtins.str, 'ServerGraphics']] graphics: Graphical console: `vnc` listens on the node's loopback address only, with a random password.
         :param pulumi.Input[_builtins.str] image: Id of the Image that the root disk is cloned from. The root disk belongs to the server.
         :param pulumi.Input[_builtins.str] memory: Memory the guest owns. Default: 512MiB.
         :param pulumi.Input[_builtins.str] name: Name of the guest on its node.
-        :param pulumi.Input[Sequence[pulumi.Input[Union['NicArgs', 'NicArgsDict']]]] networks: Network interfaces in order; an empty list for none. Default: one interface on the node's `network`.
+        :param pulumi.Input[Sequence[pulumi.Input[Union['NicArgs', 'NicArgsDict']]]] networks: Network interfaces in order; an empty list for none. They are changed while the guest runs. Default: one interface on the node's `network`.
         :param pulumi.Input[_builtins.str] node: The node's libvirt URI, such as a Node's `uri` output. Default: the provider's `uri`.
         :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] platform_config: Settings of the platform that have no property of their own. On libvirt: `machine` (QEMU machine type), `clock` (`utc` or `localtime`), `video` (model of the graphics card) and `diskCache` (cache mode of all disks).
         :param pulumi.Input[_builtins.str] pool: Storage pool of the root disk and the seed. Default: the node's `storagePool`.
@@ -719,7 +719,7 @@ class Server(pulumi.CustomResource):
     @pulumi.getter
     def disks(self) -> pulumi.Output[Optional[Sequence[_builtins.str]]]:
         """
-        Ids of further disks, in order. One that holds an ISO becomes a CD drive.
+        Ids of further disks, in order. One that holds an ISO becomes a CD drive. A running guest is given and rid of them while it runs on; a disk keeps its device name whatever comes and goes before it.
         """
         return pulumi.get(self, "disks")
 
@@ -791,7 +791,7 @@ class Server(pulumi.CustomResource):
     @pulumi.getter
     def networks(self) -> pulumi.Output[Optional[Sequence['outputs.Nic']]]:
         """
-        Network interfaces in order; an empty list for none. Default: one interface on the node's `network`.
+        Network interfaces in order; an empty list for none. They are changed while the guest runs. Default: one interface on the node's `network`.
         """
         return pulumi.get(self, "networks")
 

@@ -83,7 +83,7 @@ def told_otherwise(property: str, value: Any) -> Change:
 
 
 def wired_otherwise(*paths: str, **nic: str) -> Change:
-    return Change({"networks": [nic]}, Impact.RESTART, tuple(f"networks[0].{path}" for path in paths))
+    return Change({"networks": [nic]}, Impact.LIVE, tuple(f"networks[0].{path}" for path in paths))
 
 
 def booted_otherwise(path: str, property: str, value: Any) -> Change:
@@ -181,7 +181,7 @@ SERVER = Case(
         Change({"image": "kiln/other"}, Impact.REPLACE),
         Change({"diskSize": "16MiB"}, Impact.LIVE),
         Change({"diskSize": "8192KiB"}, None),
-        Change({"disks": ["kiln/data"]}, Impact.RESTART, ("disks[1]",)),
+        Change({"disks": ["kiln/data"]}, Impact.LIVE, ("disks[1]",)),
         Change({"memory": "128MiB"}, Impact.RESTART),
         Change({"vcpus": 1}, Impact.RESTART),
         Change({"cpuMode": "auto"}, Impact.RESTART),

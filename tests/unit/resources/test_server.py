@@ -87,7 +87,7 @@ def test_a_stated_password_is_secret_from_the_check_on(world: World) -> None:
         ({"memory": "1GiB"}, Impact.RESTART),
         ({"vcpus": 2}, Impact.RESTART),
         ({"cpuMode": "maximum"}, Impact.RESTART),
-        ({"networks": []}, Impact.RESTART),
+        ({"networks": []}, Impact.LIVE),
         ({"graphics": "vnc"}, Impact.RESTART),
         ({"boot": {"order": ["hd"]}}, Impact.RESTART),
         ({"name": "other"}, Impact.REPLACE),

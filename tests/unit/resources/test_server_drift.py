@@ -198,7 +198,7 @@ def test_a_guest_undefined_while_it_runs_is_defined_again_and_runs_on(
         ({"vcpus": 4}, ["vcpus"]),
         ({"nics": ()}, ["networks"]),
         ({"disks": "vdb"}, ["disks"]),
-        ({"disks": "vda"}, ["image"]),
+        ({"disks": "vda"}, ["disks"]),
     ],
     ids=str,
 )

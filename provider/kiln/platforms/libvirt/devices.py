@@ -1,8 +1,11 @@
-"""Disks of guests that exist: taking them away, and growing them under a running guest."""
+"""Disks and interfaces of guests that exist: giving, changing and taking them, and growing a disk, while they run."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeAlias
 
 from kiln.framework.context import Context
 from kiln.framework.errors import KilnError, Refused
@@ -10,8 +13,14 @@ from kiln.platforms.libvirt.codes import Affect, BlockResize, DomainXml, ErrorCo
 from kiln.platforms.libvirt.connection import Link, Opened
 from kiln.platforms.libvirt.faults import tolerating
 from kiln.platforms.libvirt.guests import Doing, Guest
-from kiln.platforms.libvirt.xml.parse import disk_document, disk_target
-from kiln.platforms.libvirt.xml.text import dump
+from kiln.platforms.libvirt.xml.disk import disk
+from kiln.platforms.libvirt.xml.interface import interface
+from kiln.platforms.libvirt.xml.parse import disk_document, disk_target, nic_document
+from kiln.platforms.libvirt.xml.text import Element, dump
+from kiln.ports.domains import DiskSpec, DomainDisk, DomainNic, NicSpec
+
+Find: TypeAlias = Callable[[str], Element | None]
+"""Finds a device in a definition."""
 
 UNPLUG_SECONDS = 20.0
 _POLL_SECONDS = 0.1
@@ -25,23 +34,37 @@ def detach_disk(ctx: Context, link: Link, uuid: str, target: str) -> None:
     """
     guest = Guest(uuid)
     doing = Doing(f"detach '{target}' from", guest)
-    limited = ctx.limited(UNPLUG_SECONDS)
-
-    def live(opened: Opened, *, ask: bool) -> bool:
-        return _detach_live(guest.find(opened), target, ask=ask)
-
-    gone = link.run(ctx, doing, lambda opened: live(opened, ask=True))
-    while not gone:
-        ctx.check(str(doing))
-        if limited.remaining(1) <= 0:
-            raise KilnError(
-                f"could not {doing}",
-                cause="the running guest does not let go of the device",
-                action="see that its kernel runs and does not have the disk mounted, or stop the guest, and run again",
-            )
-        ctx.sleep(_POLL_SECONDS, str(doing))
-        gone = link.run(ctx, doing, lambda opened: live(opened, ask=False))
+    find = partial(disk_document, target=target)
+    _unplug(ctx, link, doing, guest, find)
     link.run(ctx, doing, lambda opened: _detach_persistent(guest.find(opened), target))
+
+
+def unplug(ctx: Context, link: Link, uuid: str, device: DomainDisk | DomainNic) -> None:
+    """Take a device from the running guest alone. Raises KilnError when the guest does not let go of it."""
+    guest = Guest(uuid)
+    find = (
+        partial(disk_document, target=device.target)
+        if isinstance(device, DomainDisk)
+        else partial(nic_document, mac=device.mac)
+    )
+    _unplug(ctx, link, Doing(f"unplug '{device.called}' from", guest), guest, find)
+
+
+def plug(domain: Any, device: DiskSpec | NicSpec, settings: Mapping[str, str]) -> None:
+    """Give the running guest a device. Raises libvirtError."""
+    domain.attachDeviceFlags(dump(_element(device, settings)), Affect.LIVE)
+
+
+def replug(domain: Any, device: DiskSpec | NicSpec, settings: Mapping[str, str]) -> None:
+    """Change the medium or the network of a device of the running guest. Raises libvirtError."""
+    domain.updateDeviceFlags(dump(_element(device, settings)), Affect.LIVE)
+
+
+def _element(device: DiskSpec | NicSpec, settings: Mapping[str, str]) -> Element:
+    """The device without its place in the boot order, which a guest has from its start."""
+    if isinstance(device, DiskSpec):
+        return disk(replace(device, boot_order=None), cache=settings.get("diskCache"))
+    return interface(replace(device, boot_order=None))
 
 
 def resize_disk(opened: Opened, path: str, virtual_size: int) -> bool:
@@ -67,11 +90,31 @@ def resize_disk(opened: Opened, path: str, virtual_size: int) -> bool:
     return False
 
 
-def _detach_live(domain: Any, target: str, *, ask: bool) -> bool:
-    """Whether the live guest is rid of ``target``, after asking it when ``ask``."""
+def _unplug(ctx: Context, link: Link, doing: Doing, guest: Guest, find: Find) -> None:
+    """Take a device from the guest if it runs, and wait until it is gone."""
+    limited = ctx.limited(UNPLUG_SECONDS)
+
+    def live(opened: Opened, *, ask: bool) -> bool:
+        return _detach_live(guest.find(opened), find, ask=ask)
+
+    gone = link.run(ctx, doing, lambda opened: live(opened, ask=True))
+    while not gone:
+        ctx.check(str(doing))
+        if limited.remaining(1) <= 0:
+            raise KilnError(
+                f"could not {doing}",
+                cause="the running guest does not let go of the device",
+                action="see that its kernel runs and does not use it (umount, eject), or stop the guest, and run again",
+            )
+        ctx.sleep(_POLL_SECONDS, str(doing))
+        gone = link.run(ctx, doing, lambda opened: live(opened, ask=False))
+
+
+def _detach_live(domain: Any, find: Find, *, ask: bool) -> bool:
+    """Whether the live guest is rid of a device, after asking it when ``ask``."""
     if not domain.isActive():
         return True
-    found = disk_document(domain.XMLDesc(DomainXml.SECURE), target)
+    found = find(domain.XMLDesc(DomainXml.SECURE))
     if found is None:
         return True
     if not ask:
@@ -79,7 +122,7 @@ def _detach_live(domain: Any, target: str, *, ask: bool) -> bool:
     # An unplug that is under way already, or ends before the call does, is none of our failures.
     with tolerating(ErrorCode.DEVICE_MISSING, ErrorCode.OPERATION_INVALID, ErrorCode.OPERATION_FAILED):
         domain.detachDeviceFlags(dump(found), Affect.LIVE)
-    return disk_document(domain.XMLDesc(0), target) is None
+    return find(domain.XMLDesc(0)) is None
 
 
 def _detach_persistent(domain: Any, target: str) -> None:

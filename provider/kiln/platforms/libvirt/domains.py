@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +23,7 @@ from kiln.platforms.libvirt.uris import is_local, is_session
 from kiln.platforms.libvirt.xml import metadata
 from kiln.platforms.libvirt.xml.domain import domain as domain_document
 from kiln.platforms.libvirt.xml.text import dump, parse
-from kiln.ports.domains import Address, Domain, DomainSpec, GuestLog
+from kiln.ports.domains import Address, DiskSpec, Domain, DomainDisk, DomainNic, DomainSpec, GuestLog, NicSpec
 from kiln.ports.marks import Mark
 
 T = TypeVar("T")
@@ -153,6 +153,19 @@ class LibvirtDomains:
         """Remove a disk or CD from the live and the persistent definition."""
         with self._recent.changing():
             devices.detach_disk(ctx, self._link, uuid, target)
+
+    def plug(self, ctx: Context, uuid: str, device: DiskSpec | NicSpec, settings: Mapping[str, str]) -> None:
+        """Give the running guest a device."""
+        self._change(ctx, f"plug '{device.called}' into", uuid, lambda domain: devices.plug(domain, device, settings))
+
+    def unplug(self, ctx: Context, uuid: str, device: DomainDisk | DomainNic) -> None:
+        """Take a device from the running guest."""
+        with self._recent.changing():
+            devices.unplug(ctx, self._link, uuid, device)
+
+    def replug(self, ctx: Context, uuid: str, device: DiskSpec | NicSpec, settings: Mapping[str, str]) -> None:
+        """Change the medium or the network of a device of the running guest."""
+        self._change(ctx, f"change '{device.called}' of", uuid, lambda domain: devices.replug(domain, device, settings))
 
     def resize_disk(self, ctx: Context, path: str, virtual_size: int) -> bool:
         """Grow the disk at ``path`` through the running guest that uses it."""

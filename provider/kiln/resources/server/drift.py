@@ -4,7 +4,8 @@ only."""
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kiln.framework.context import Context
@@ -67,11 +68,8 @@ class _View:
     nics: Sequence[DomainNic]
 
 
-def inputs_now(
-    ctx: Context, node: Node, domain: Domain, known: Known, root: Volume | None
-) -> tuple[ServerInputs, list[str]]:
-    """The inputs with every property that drifted replaced by what the guest has now, and the properties that it will
-    have otherwise when it starts again, because somebody changed only its definition or only the running guest."""
+def inputs_now(ctx: Context, node: Node, domain: Domain, known: Known, root: Volume | None) -> ServerInputs:
+    """The inputs with every property that drifted replaced by what the guest has now."""
     base = known.inputs or _imported(ctx, node, domain, known, root)
     drift: dict[str, object] = {"name": domain.name, "node": known.uri}
     if base.autostart != domain.autostart:
@@ -85,14 +83,27 @@ def inputs_now(
     if base.power_state != power:
         drift["power_state"] = power
     own = storage.own_refs(ctx, node.volumes, base, domain)
+    view = _live(domain) or _defined(domain)
+    return base.model_copy(update=drift | _hardware_drift(ctx, node, (domain.uuid, own), view, base, known.state))
 
-    def look(view: _View, inputs: ServerInputs) -> dict[str, object]:
-        return _hardware_drift(ctx, node, (domain.uuid, own), view, inputs, known.state)
 
-    defined, live = _defined(domain), _live(domain)
-    now = base.model_copy(update=drift | look(live or defined, base))
-    waiting = look(defined, now) if live is not None and _differ(live, defined) else {}
-    return now, sorted(waiting)
+def waiting(domain: Domain) -> list[str]:
+    """The properties that a running guest will have otherwise when it starts again, because somebody changed only its
+    definition or only the running guest."""
+    live, defined = _live(domain), _defined(domain)
+    if live is None:
+        return []
+    found = {
+        "memory": {*defined.memory, None} != {*live.memory, None},
+        "vcpus": {*defined.vcpus, None} != {*live.vcpus, None},
+        "disks": {(disk.target, disk.path) for disk in defined.disks} != {(d.target, d.path) for d in live.disks},
+        "networks": set(map(_card, defined.nics)) != set(map(_card, live.nics)),
+    }
+    return [name for name, differs in found.items() if differs]
+
+
+def _card(nic: DomainNic) -> tuple[str, str | None, str | None]:
+    return nic.mac, nic.source, nic.model
 
 
 def _defined(domain: Domain) -> _View:
@@ -107,16 +118,6 @@ def _live(domain: Domain) -> _View | None:
     defined = domain.memory if domain.current_memory is None else domain.current_memory
     memory = defined if abs(live.memory - defined) < _MIB else live.memory
     return _View((memory,), (live.vcpus,), live.disks, live.nics)
-
-
-def _differ(live: _View, defined: _View) -> bool:
-    """Whether it is worth a closer look: for nearly all guests both are the same."""
-    return _told(live) != _told(defined) or len({*defined.memory, None}) > 2 or len({*defined.vcpus, None}) > 2
-
-
-def _told(view: _View) -> tuple[object, ...]:
-    disks, nics = [(disk.target, disk.path) for disk in view.disks], [(nic.mac, nic.source) for nic in view.nics]
-    return view.memory[-1], view.vcpus[-1], disks, nics
 
 
 def _hardware_drift(
@@ -144,23 +145,22 @@ def _other_than(stated: int, *seen: int | None) -> int | None:
 def _disk_drift(
     ctx: Context, node: Node, disks: Sequence[DomainDisk], base: ServerInputs, own: tuple[VolumeRef, VolumeRef]
 ) -> dict[str, object]:
-    """Disks in their order, hard disks and CDs each by themselves, without the root disk and seed that are its own."""
+    """Disks without the root disk and seed that are the server's own. Their order is that of booting, where all have a
+    place in it: device names say nothing of it."""
     root, seed = own
-    hard: list[str] = []
-    cds: list[str] = []
+    seen: dict[str, DomainDisk] = {}
     root_there = False
-    for disk in sorted(disks, key=_bus_order):
+    for disk in sorted(disks, key=_boot_order):
         if disk.path is None:
             continue
         ref = {root.name: root, seed.name: seed}.get(disk.path.rpartition("/")[2])
         if ref is not None and storage.is_own(ctx, node.volumes, ref):
             root_there = root_there or (ref == root and node.volumes.exists(ctx, ref))
         else:
-            (cds if disk.device == "cdrom" else hard).append(_id_of(ctx, node, disk.path))
+            seen[_id_of(ctx, node, disk.path)] = disk
     drift: dict[str, object] = {}
-    stated = base.disks or []
-    if hard != [id for id in stated if id not in cds] or cds != [id for id in stated if id in cds]:
-        drift["disks"] = [*hard, *cds] or None
+    if not _same_disks(seen, base.disks or []):
+        drift["disks"] = list(seen) or None
     if base.image is not None and not root_there:
         drift["image"] = None
     return drift
@@ -174,8 +174,17 @@ def _id_of(ctx: Context, node: Node, path: str) -> str:
         return path
 
 
-def _bus_order(disk: DomainDisk) -> tuple[int, str]:
-    return len(disk.target), disk.target
+def _boot_order(disk: DomainDisk) -> tuple[bool, int, int, str]:
+    """Hard disks before CDs, each in the order of booting, those that have no place in it by name."""
+    return disk.device == "cdrom", disk.boot_order or sys.maxsize, len(disk.target), disk.target
+
+
+def _same_disks(seen: Mapping[str, DomainDisk], stated: Sequence[str]) -> bool:
+    if sorted(seen) != sorted(stated):
+        return False
+    ordered = [id for id, disk in seen.items() if disk.boot_order is not None]
+    kinds = [[id for id in stated if (seen[id].device == "cdrom") == cd and id in ordered] for cd in (False, True)]
+    return ordered == [*kinds[0], *kinds[1]]
 
 
 def _nic_drift(

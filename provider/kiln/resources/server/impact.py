@@ -14,10 +14,22 @@ from kiln.resources.server.storage import root_ref
 
 @dataclass(frozen=True)
 class Now:
-    """The guest before the change: whether it is on, and the image of a root disk that is there and not attached."""
+    """The guest before the change: whether it is on, the image of a root disk that is there and not attached, how many
+    devices its bus takes, and whether that is too few for the change."""
 
     active: bool
     detached_root: str | None = None
+    free_slots: int | None = None
+    crowded: bool = False
+
+
+def crowded(old: ServerInputs, new: ServerInputs, free_slots: int | None) -> bool:
+    """Whether the disks and interfaces that come may be more than the guest's bus takes while it runs."""
+    if free_slots is None:
+        return False
+    disks = 0 if new.disks is UNKNOWN else len(set(new.disks or []) - set(old.disks or []))
+    nics = 0 if new.networks is UNKNOWN else len(new.networks or []) - len(old.networks or [])
+    return disks + max(0, nics) > free_slots
 
 
 def weigh(change: Change, state: ServerState, new: ServerInputs, now: Now) -> Change | None:
@@ -34,6 +46,8 @@ def weigh(change: Change, state: ServerState, new: ServerInputs, now: Now) -> Ch
         return replace(change, reason=_loss(change, state))
     if change.field == "power_state":
         return replace(change, reason=_graceful(new) if now.active and new.power_state == "stopped" else "")
+    if change.field in ("disks", "networks") and now.active and now.crowded:
+        change = replace(change, impact=Impact.RESTART, reason="no PCI slot is free")
     if change.impact is Impact.RESTART:
         return _weigh_restart(change, new, now)
     return change

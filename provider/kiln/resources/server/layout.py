@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Literal
 
 from kiln.framework.errors import InputError
@@ -52,9 +53,10 @@ def domain_spec(
     mark: Mark,
     boot: BootSpec | None,
     vnc_password: str | None,
+    known: Mapping[str, str] | None = None,
 ) -> DomainSpec:
-    """The domain of a server."""
-    disks, order = disk_specs(storage, inputs.boot)
+    """The domain of a server. ``known`` holds the device names of its disks by their paths."""
+    disks, order = disk_specs(storage, inputs.boot, known)
     return DomainSpec(
         name=inputs.name,
         uuid=uuid,
@@ -75,19 +77,24 @@ def domain_spec(
     )
 
 
-def disk_specs(storage: Storage, boot: Boot | None) -> tuple[list[DiskSpec], list[str]]:
+def disk_specs(
+    storage: Storage, boot: Boot | None, known: Mapping[str, str] | None = None
+) -> tuple[list[DiskSpec], list[str]]:
     """The disks with their device names and boot order, and the names in that order.
 
     Hard disks are ``vda``, ``vdb``… in disk order, the root disk first, counted without the CDs (FX-56); CDs follow the
-    seed's place on the SCSI bus.
+    seed's place on the SCSI bus. A disk that the guest has, by its path in ``known``, keeps its name whatever comes and
+    goes before it; one that is new takes the first name that is free.
     """
-    hard: list[DiskSpec] = []
-    cds: list[DiskSpec] = []
-    for attached in [a for a in (storage.root, *storage.disks) if a is not None]:
-        if attached.cd:
-            cds.append(DiskSpec(attached.chain, device_name("sd", len(cds) + 1), device="cdrom", bus="scsi"))
-        else:
-            hard.append(DiskSpec(attached.chain, device_name("vd", len(hard))))
+    attached = [each for each in (storage.root, *storage.disks) if each is not None]
+    hard = [
+        DiskSpec(disk.chain, target)
+        for disk, target in _named([each for each in attached if not each.cd], "vd", 0, known or {})
+    ]
+    cds = [
+        DiskSpec(disk.chain, target, device="cdrom", bus="scsi")
+        for disk, target in _named([each for each in attached if each.cd], "sd", 1, known or {})
+    ]
     kinds = boot.order if boot is not None and boot.order else ["cdrom", "hd"]
     order = [disk.target for kind in kinds for disk in {"cdrom": cds, "hd": hard}.get(kind, [])]
     specs = [
@@ -96,6 +103,15 @@ def disk_specs(storage: Storage, boot: Boot | None) -> tuple[list[DiskSpec], lis
     if storage.seed is not None:
         specs.append(DiskSpec(storage.seed.chain, SEED_TARGET, device="cdrom", bus="scsi"))
     return specs, order
+
+
+def _named(
+    disks: Sequence[Attached], prefix: str, first: int, known: Mapping[str, str]
+) -> Iterator[tuple[Attached, str]]:
+    kept = {path: target for disk in disks if (target := known.get(path := disk.chain[0].path, "")).startswith(prefix)}
+    free = (name for index in count(first) if (name := device_name(prefix, index)) not in kept.values())
+    for disk in disks:
+        yield disk, kept.get(disk.chain[0].path) or next(free)
 
 
 def device_name(prefix: str, index: int) -> str:

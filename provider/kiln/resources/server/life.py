@@ -1,7 +1,8 @@
-"""The steps of a server's life: making it, changing it, starting it, settling it."""
+"""The steps of a server's life: making it, starting it, settling it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -16,10 +17,6 @@ from kiln.resources.ownership import Claim, finished, held, release_volume, take
 from kiln.resources.server import orphans, seeds, storage, waiting
 from kiln.resources.server.build import Work, spec_of
 from kiln.resources.server.layout import Attached
-
-LIVE_FIELDS = frozenset(
-    {"disk_size", "node", "autostart", "description", "power_state", "wait_for", "wait_timeout", "shutdown_timeout"}
-)
 
 
 def making(node: Node, work: Work) -> list[Step]:
@@ -43,31 +40,8 @@ def making(node: Node, work: Work) -> list[Step]:
     return steps
 
 
-def changing(node: Node, work: Work, changed: set[str], *, redefine: bool) -> list[Step]:
-    """A guest that exists takes on its new definition: the definition first, so that a refused one changes nothing.
-
-    ``redefine``: its definition is to be put right though nothing that it holds changed.
-    """
-    domain, new = work.domain, work.inputs
-    assert domain is not None
-    restarts = bool(changed - LIVE_FIELDS)
-    redefine = redefine or restarts
-    grows = "disk_size" in changed and new.disk_size is not None and work.root is not None
-    active = domain.state in ("running", "paused")
-    steps = []
-    if grows:
-        steps.append(Step("grow root disk", lambda ctx: _grow_root(ctx, node, work)))
-    if redefine:
-        steps.append(Step("redefine domain", lambda ctx: work.saw(node.domains.define(ctx, spec_of(work, work.mark)))))
-    if active and (restarts or new.power_state == "stopped"):
-        steps.append(Step("shut down", lambda ctx: _shutdown(ctx, node, work)))
-    if "description" in changed and not redefine:
-        steps.append(Step("set description", lambda ctx: node.domains.set_description(ctx, work.uuid, new.description)))
-    return steps
-
-
-def starting(node: Node, work: Work) -> list[Step]:
-    """The guest gets to its power state, its first boot is waited for, its seed goes."""
+def starting(node: Node, work: Work, plugging: Sequence[Step] = ()) -> list[Step]:
+    """The guest gets to its power state, ``plugging`` changes its devices, first boot is waited for, the seed goes."""
     inputs = work.inputs
     steps = []
     if inputs.autostart != (work.domain.autostart if work.domain else False):
@@ -75,6 +49,7 @@ def starting(node: Node, work: Work) -> list[Step]:
     if inputs.power_state == "running":
         steps += [
             Step("start", lambda ctx: _start(ctx, node, work)),
+            *plugging,
             Step(f"wait for {inputs.wait_for}", lambda ctx: waiting.wait(ctx, node, work)),
             Step("remove seed", lambda ctx: remove_seed(ctx, node, work)),
         ]
@@ -115,16 +90,6 @@ def remove_seed(ctx: Context, node: Node, work: Work) -> None:
     seeds.remove_seed(node, work.uuid, ref, ctx)
     work.marks.pop(ref, None)
     work.seed = None
-
-
-def _grow_root(ctx: Context, node: Node, work: Work) -> None:
-    assert work.root is not None
-    assert work.inputs.disk_size is not None
-    volume, size = work.root.chain[0], work.inputs.disk_size.bytes
-    with cloning.sizing(work.inputs.disk_size, "diskSize"):
-        if size > volume.virtual_size and not node.domains.resize_disk(ctx, volume.path, size):
-            cloning.grow(ctx, node.volumes, volume.ref, size)
-    work.root = Attached([node.volumes.get(ctx, volume.ref), *work.root.chain[1:]])
 
 
 def _own(work: Work, role: str, kind: str) -> Mark:
@@ -196,12 +161,6 @@ def _start(ctx: Context, node: Node, work: Work) -> None:
         if work.inputs.boot is None or work.inputs.boot.kernel is None:  # the image brought the kernel
             error.path = "image"
         raise
-
-
-def _shutdown(ctx: Context, node: Node, work: Work) -> None:
-    ctx.log.status(f"shutting down (up to {work.inputs.shutdown_timeout} s)")
-    if not node.domains.shutdown(ctx, work.uuid, float(work.inputs.shutdown_timeout)):
-        ctx.log.warning("the guest did not shut down by itself and was forced off")
 
 
 def _look(ctx: Context, node: Node, work: Work) -> None:

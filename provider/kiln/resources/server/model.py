@@ -55,17 +55,15 @@ def _at_least_one(count: int) -> int:
 class Nic(Model):
     """A network interface."""
 
-    network: Name | None = prop("Name of the libvirt network it is connected to.", impact=Impact.RESTART)
-    bridge: Name | None = prop(
-        "Name of the host bridge it is connected to, instead of a network.", impact=Impact.RESTART
-    )
+    network: Name | None = prop("Name of the libvirt network it is connected to.", impact=Impact.LIVE)
+    bridge: Name | None = prop("Name of the host bridge it is connected to, instead of a network.", impact=Impact.LIVE)
     mac: Annotated[str, AfterValidator(_mac)] | None = prop(
         "MAC address.",
-        impact=Impact.RESTART,
+        impact=Impact.LIVE,
         default_doc="derived from the server's UUID, so that it never changes",
     )
     model: Literal["virtio", "e1000", "e1000e", "rtl8139"] = prop(
-        "Device model that the guest sees.", default="virtio", impact=Impact.RESTART
+        "Device model that the guest sees.", default="virtio", impact=Impact.LIVE
     )
 
 
@@ -141,7 +139,9 @@ class ServerInputs(Model):
         impact=Impact.LIVE,
     )
     disks: list[str] | None = prop(
-        "Ids of further disks, in order. One that holds an ISO becomes a CD drive.", impact=Impact.RESTART
+        "Ids of further disks, in order. One that holds an ISO becomes a CD drive. A running guest is given and rid of"
+        " them while it runs on; a disk keeps its device name whatever comes and goes before it.",
+        impact=Impact.LIVE,
     )
     memory: Memory = prop(
         "Memory the guest owns.", default=Size.parse("512MiB"), default_doc="512MiB", impact=Impact.RESTART
@@ -153,8 +153,8 @@ class ServerInputs(Model):
         "CPU the guest sees, in libvirt's words.", impact=Impact.RESTART, default_doc="`auto`: fit for the accelerator"
     )
     networks: list[Nic] | None = prop(
-        "Network interfaces in order; an empty list for none.",
-        impact=Impact.RESTART,
+        "Network interfaces in order; an empty list for none. They are changed while the guest runs.",
+        impact=Impact.LIVE,
         default_doc="one interface on the node's `network`",
     )
     firmware: Literal["bios", "efi"] = prop("Firmware of the guest.", default="bios", impact=Impact.REPLACE)

@@ -11,7 +11,7 @@ from kiln.framework.units import Size
 from kiln.ports.domains import Domain
 from kiln.ports.nodes import Node
 from kiln.resources.server.build import Work
-from kiln.resources.server.drift import Known, inputs_now, own_root
+from kiln.resources.server.drift import Known, inputs_now, own_root, waiting
 from kiln.resources.server.model import Console, Interface, ServerInputs, ServerState
 
 
@@ -44,7 +44,7 @@ def found(ctx: Context, node: Node, domain: Domain, known: Known) -> Found[Serve
     """The guest as it is now, in the shape a program would state it."""
     before = known.state
     root = own_root(ctx, node, domain) if known.inputs is None else None
-    inputs, pending = inputs_now(ctx, node, domain, known, root)
+    inputs = inputs_now(ctx, node, domain, known, root)
     size = Size.of(root.virtual_size) if root is not None else None
     rest = _Rest(
         node.identity(ctx),
@@ -53,8 +53,7 @@ def found(ctx: Context, node: Node, domain: Domain, known: Known) -> Found[Serve
         before.initial_password if before is not None else None,
         before.vnc_password if before is not None else None,
     )
-    now = _state(node, inputs, domain, rest).model_copy(update={"pending_restart": pending or None})
-    return Found(domain.uuid, inputs, now)
+    return Found(domain.uuid, inputs, _state(node, inputs, domain, rest))
 
 
 def _state(node: Node, inputs: ServerInputs, domain: Domain, rest: _Rest) -> ServerState:
@@ -80,6 +79,7 @@ def _state(node: Node, inputs: ServerInputs, domain: Domain, rest: _Rest) -> Ser
         boot_order=[disk.target for disk in ordered],
         accelerator=domain.accelerator,
         state=domain.state,
+        pending_restart=waiting(domain) or None,
         transient=domain.transient or None,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid as uuids
+from dataclasses import replace
 from typing import ClassVar
 
 from kiln.framework.context import Context
@@ -19,10 +20,11 @@ from kiln.resources.names import split_import_id
 from kiln.resources.ownership import finished, new_mark, refuse_overlaid, release_volume
 from kiln.resources.server import life, observe, storage
 from kiln.resources.server.build import Work, default_network, ground_of
+from kiln.resources.server.changing import changing
 from kiln.resources.server.checks import refuse_contradictions
 from kiln.resources.server.drift import Known
 from kiln.resources.server.fit import check_fit, require_boot_files, require_fit
-from kiln.resources.server.impact import Now, weigh
+from kiln.resources.server.impact import Now, crowded, weigh
 from kiln.resources.server.model import ServerInputs, ServerState
 from kiln.resources.server.network import require_networks
 from kiln.resources.site import Site
@@ -77,6 +79,7 @@ class Server(Resource[ServerInputs, ServerState]):
         changes = list(self._site.weigh_node(ctx, state.node_identity, compare(old, new)))
         moved = any(change.field == "node" and change.impact is Impact.LIVE for change in changes)
         now = self._now(ctx, id, state, new.node if moved else state.node) if changes else Now(active=False)
+        now = replace(now, crowded=crowded(old, new, now.free_slots))
         weighed = (weigh(change, state, new, now) for change in changes)
         return Plan(tuple(change for change in weighed if change is not None), delete_first=True)
 
@@ -86,7 +89,8 @@ class Server(Resource[ServerInputs, ServerState]):
             node = self._site.node(ctx, uri)
             domain = node.domains.get(ctx, id, recent=True)
             detached = storage.image_of_root(ctx, node.volumes, state) if state.image is None else None
-            return Now(domain.state in ("running", "paused"), detached)
+            free = domain.live.free_slots if domain.live is not None else None
+            return Now(domain.state in ("running", "paused"), detached, free)
         except KilnError as error:
             ctx.log.debug(f"'{state.name}' cannot be looked at: {error}")
             return Now(state.state in ("running", "paused"))
@@ -149,8 +153,7 @@ class Server(Resource[ServerInputs, ServerState]):
         require_boot_files(ctx, node, new, old)
         steps = [
             Step("find the guest", lambda ctx: None, keeps=True),
-            *life.changing(node, work, changed, redefine=bool(state.transient or state.pending_restart)),
-            *life.starting(node, work),
+            *changing(node, work, changed, state),
             *life.settling(node, work),
         ]
         try:

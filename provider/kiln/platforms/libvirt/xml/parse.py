@@ -54,6 +54,7 @@ def told_live(document: str) -> tuple[Live, int | None]:
         vcpus=1 if vcpu is None else int(vcpu.get("current", vcpu.text or 1)),
         disks=tuple(map(_disk, root.findall("devices/disk"))),
         nics=tuple(map(_nic, root.findall("devices/interface"))),
+        free_slots=_free_slots(root),
     )
     port = int(_attribute(root, "devices/graphics[@type='vnc']", "port") or -1)
     return live, port if port > 0 else None
@@ -86,6 +87,21 @@ def disk_document(document: str, target: str) -> Element | None:
         if _attribute(found, "target", "dev") == target:
             return found
     return None
+
+
+def nic_document(document: str, mac: str) -> Element | None:
+    """The ``<interface>`` with a MAC address."""
+    for found in parse(document).findall("devices/interface"):
+        if _nic(found).mac == mac:
+            return found
+    return None
+
+
+def _free_slots(root: Element) -> int | None:
+    """The PCIe root ports without a device; other buses are not counted."""
+    ports = {port.get("index") for port in root.findall("devices/controller[@model='pcie-root-port']")}
+    used = {str(int(place.get("bus") or "0", 16)) for place in root.findall("devices/*/address[@type='pci']")}
+    return len(ports - used) if ports else None
 
 
 def _disk(found: Element) -> DomainDisk:

@@ -1,0 +1,90 @@
+"""The steps that change a guest that exists: live where that can be, else by a restart.
+
+The definition comes first, so that a refused one changes nothing.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from kiln.framework.context import Context
+from kiln.framework.steps import Step
+from kiln.ports.nodes import Node
+from kiln.resources import cloning
+from kiln.resources.server import life
+from kiln.resources.server.build import Work, spec_of
+from kiln.resources.server.hotplug import HotChange, Plug, Replug, Unplug, fits, plugs
+from kiln.resources.server.layout import Attached
+from kiln.resources.server.model import ServerState
+
+_APART = frozenset(
+    {"disk_size", "node", "autostart", "description", "power_state", "wait_for", "wait_timeout", "shutdown_timeout"}
+)
+"""What is no part of the definition, or has a step of its own."""
+
+HOT = frozenset({"disks", "networks"})
+"""What a running guest is given and rid of while it runs on."""
+
+
+def changing(node: Node, work: Work, changed: set[str], state: ServerState) -> list[Step]:
+    """From the guest as it is to the guest as its inputs ask for it, but for the marks.
+
+    ``changed`` are fields of the inputs; ``state`` says what else is to be put right.
+    """
+    domain, new = work.domain, work.inputs
+    assert domain is not None
+    active = domain.state in ("running", "paused")
+    pending = set(state.pending_restart or ())
+    hot = _plugs(work) if (changed | pending) & HOT and active and new.power_state == "running" else []
+    restarts = bool(changed - _APART - HOT) or hot is None
+    hot = [] if restarts or hot is None else hot
+    redefine = bool(state.transient or pending or changed - _APART)
+    steps = []
+    if "disk_size" in changed and new.disk_size is not None and work.root is not None:
+        steps.append(Step("grow root disk", lambda ctx: _grow_root(ctx, node, work)))
+    if redefine:
+        steps.append(Step("redefine domain", lambda ctx: work.saw(node.domains.define(ctx, spec_of(work, work.mark)))))
+    if active and (restarts or new.power_state == "stopped"):
+        steps.append(Step("shut down", lambda ctx: _shutdown(ctx, node, work)))
+    if "description" in changed and not redefine:
+        steps.append(Step("set description", lambda ctx: node.domains.set_description(ctx, work.uuid, new.description)))
+    plugging = [Step(str(change), partial(_apply, node=node, work=work, change=change)) for change in hot]
+    return steps + life.starting(node, work, plugging)
+
+
+def _plugs(work: Work) -> list[HotChange] | None:
+    """The changes of devices of the running guest, None when it has no room for them."""
+    assert work.domain is not None
+    live = work.domain.live
+    if live is None:
+        return None
+    changes = plugs(live, spec_of(work, work.mark))
+    return changes if fits(live, changes) else None
+
+
+def _apply(ctx: Context, node: Node, work: Work, change: HotChange) -> None:
+    ctx.log.status(str(change))
+    settings = work.inputs.platform_config or {}
+    match change:
+        case Unplug(device):
+            node.domains.unplug(ctx, work.uuid, device)
+        case Plug(device):
+            node.domains.plug(ctx, work.uuid, device, settings)
+        case Replug(device):
+            node.domains.replug(ctx, work.uuid, device, settings)
+
+
+def _grow_root(ctx: Context, node: Node, work: Work) -> None:
+    assert work.root is not None
+    assert work.inputs.disk_size is not None
+    volume, size = work.root.chain[0], work.inputs.disk_size.bytes
+    with cloning.sizing(work.inputs.disk_size, "diskSize"):
+        if size > volume.virtual_size and not node.domains.resize_disk(ctx, volume.path, size):
+            cloning.grow(ctx, node.volumes, volume.ref, size)
+    work.root = Attached([node.volumes.get(ctx, volume.ref), *work.root.chain[1:]])
+
+
+def _shutdown(ctx: Context, node: Node, work: Work) -> None:
+    ctx.log.status(f"shutting down (up to {work.inputs.shutdown_timeout} s)")
+    if not node.domains.shutdown(ctx, work.uuid, float(work.inputs.shutdown_timeout)):
+        ctx.log.warning("the guest did not shut down by itself and was forced off")
