@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from kiln.framework.context import Context
-from kiln.framework.errors import InputError, KilnError, NotFound, PartialCreate
+from kiln.framework.errors import Cancelled, InputError, KilnError, NotFound, PartialCreate
 from kiln.framework.model import Impact
 from kiln.framework.plan import Plan, compare
 from kiln.framework.resource import Created, Found, Resource
@@ -85,15 +85,20 @@ class Server(Resource[ServerInputs, ServerState]):
 
     def _now(self, ctx: Context, id: str, state: ServerState, uri: str) -> Now:
         """The guest as it is now, or as the state knows it where the node cannot be asked."""
+        known = Now(state.state in ("running", "paused"))
+        node = self._site.node_to_look_at(ctx, uri)
+        if node is None:
+            return known
         try:
-            node = self._site.node(ctx, uri)
             domain = node.domains.get(ctx, id, recent=True)
             detached = storage.image_of_root(ctx, node.volumes, state) if state.image is None else None
-            free = domain.live.free_slots if domain.live is not None else None
-            return Now(domain.state in ("running", "paused"), detached, free)
+        except Cancelled:
+            raise
         except KilnError as error:
             ctx.log.debug(f"'{state.name}' cannot be looked at: {error}")
-            return Now(state.state in ("running", "paused"))
+            return known
+        free = domain.live.free_slots if domain.live is not None else None
+        return Now(domain.state in ("running", "paused"), detached, free)
 
     # --- create --------------------------------------------------------------------------------------------------
 
