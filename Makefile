@@ -69,5 +69,5 @@ lock: setup  ## pin all Python packages in requirements.lock, with hashes; UPGRA
 	@$(PYTHON) -m tools.lock $(if $(UPGRADE),--upgrade)
 
 clean:  ## remove what was built here; the cache in ~/.cache/kiln and the demo stay
-	@rm -rf build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf build provider/build sdk/python/build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -27,11 +27,15 @@ def rows_of(document: str, prefix: str = "") -> dict[str, str]:
 
 
 def proven(results: Path) -> set[str]:
-    """Return the rows that a passed test names."""
+    """Return the rows that a passed test names, and no test that failed."""
     if not results.is_file():
         return set()
     outcomes = json.loads(results.read_text()).values()
-    return {row for outcome in outcomes if outcome["passed"] for row in outcome["rows"]}
+    rows = {
+        passed: {row for each in outcomes if each["passed"] is passed for row in each["rows"]}
+        for passed in (True, False)
+    }
+    return rows[True] - rows[False]
 
 
 def report(rows: dict[str, str], covered: set[str]) -> str:

@@ -175,6 +175,13 @@ def test_doctor_remembers_the_accelerator_until_it_is_told_to_probe(machine: Non
     assert "remembered from the probe of" in again or "offers no KVM" in again
 
 
+@pytest.mark.parametrize("deployment", [None, {"manifest": {}}], ids=["never-up", "destroyed"])
+def test_gc_takes_the_state_of_a_stack_that_holds_nothing(tmp_path: Path, pool: TestPool, deployment: Any) -> None:
+    state = tmp_path / "state.json"
+    state.write_text(json.dumps({"version": 3, "deployment": deployment}))
+    assert gc(pool, "--state", str(state)) == []
+
+
 def test_gc_says_what_is_wrong_with_a_state_file(tmp_path: Path) -> None:
     bad = tmp_path / "state.json"
     bad.write_text("{}")

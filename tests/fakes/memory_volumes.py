@@ -71,6 +71,9 @@ class MemoryVolumes:
             self.named[name] = MemoryPool(path or str(local or f"/memory/{name}"), ours=True)
             return True
 
+    def pool_mark(self, ctx: Context, name: str) -> Mark | None:
+        return Mark("shared", "done", role="pool") if self.named[name].ours else None
+
     def remove_pool(self, ctx: Context, name: str) -> bool:
         ctx.check("remove the pool")
         with self._lock:

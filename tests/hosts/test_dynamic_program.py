@@ -89,7 +89,7 @@ def test_values_survive_the_way_there_and_back() -> None:
 
 
 def test_bookkeeping_and_absent_values_are_dropped() -> None:
-    assert decode.properties({"__provider": "x", "a": {"__defaults": [], "b": 1.0}}) == {"a": {"b": 1}}
+    assert decode.properties({"__provider": "x", "a": {"__defaults": [], "__b": 1.0}}) == {"a": {"__b": 1}}
     assert encode.properties({"a": None, "b": 1}) == {"b": 1}
 
 

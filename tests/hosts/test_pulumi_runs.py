@@ -58,6 +58,13 @@ def test_cancel_stops_what_is_under_way_and_leaves_nothing(plugin: Plugin) -> No
     assert plugin.world.things() == {}
 
 
+def test_cancel_does_not_wait_for_those_it_is_to_stop(plugin: Plugin) -> None:
+    waiting(plugin)
+    many = [plugin.start_create(f"n{index}", plugin.checked(f"n{index}", {})) for index in range(100)]
+    plugin.stub.Cancel(Empty(), timeout=PATIENCE)
+    assert {code_of(future) for future in many} == {grpc.StatusCode.CANCELLED}
+
+
 def test_cancel_at_the_end_of_a_run_is_silent_and_can_be_repeated(plugin: Plugin, engine: FakeEngine) -> None:
     plugin.create("one", plugin.checked("one", {}))
     told = len(engine.messages)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 from rich.text import Text
@@ -14,8 +15,9 @@ from kiln import app
 from kiln.cli.log import ErrorLog
 from kiln.cli.table import show
 from kiln.framework.context import Context
-from kiln.framework.errors import KilnError, Refused, Unreachable
+from kiln.framework.errors import InputError, KilnError, Refused, Unreachable
 from kiln.ports.nodes import Nodes, Prerequisite
+from kiln.resources.names import checked_name
 from kiln.resources.site import DEFAULT_POOL
 
 _SECONDS = 120.0
@@ -50,6 +52,7 @@ def doctor(
     Exit status: 0 nothing fails, 1 something fails or the node does not answer,
     2 the command was wrong.
     """
+    _check(uri, pool)
     nodes = app.nodes(allow_insecure_transport=allow_insecure)
     try:
         found = examine(Context(log=ErrorLog()).limited(_SECONDS), nodes, uri, pool, network, probe=probe)
@@ -61,6 +64,16 @@ def doctor(
         _show(uri, found)
     if any(each.status == "fail" for each in found):
         raise typer.Exit(1)
+
+
+def _check(uri: str, pool: str) -> None:
+    """Refuse what cannot be meant. Raises InputError."""
+    if not urlsplit(uri).scheme:
+        raise InputError("URI", f"'{uri}' is not a libvirt URI", action="write it like qemu:///system")
+    try:
+        checked_name(pool)
+    except ValueError as error:
+        raise InputError("--pool", str(error), action="name a storage pool of libvirt's") from error
 
 
 def examine(

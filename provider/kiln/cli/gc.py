@@ -120,10 +120,11 @@ def _held_by(files: list[Path]) -> set[str]:
     held: set[str] = set()
     for file in files:
         try:
-            resources = json.loads(file.read_text())["deployment"]["resources"]
+            # The deployment of an empty stack has no resources, or is null where it never had any.
+            resources = (json.loads(file.read_text())["deployment"] or {}).get("resources", [])
             held |= {resource["id"] for resource in resources if "id" in resource}
             held |= {resource["urn"] for resource in resources}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 "--state",
                 f"'{file}' is not a stack's state",

@@ -98,6 +98,9 @@ class Volumes(Protocol):
         is stopped, never changed and never owned. Safe to call from many threads and processes at once.
         """
 
+    def pool_mark(self, ctx: Context, name: str) -> Mark | None:
+        """The mark of a pool that Kiln made, None for any other."""
+
     def remove_pool(self, ctx: Context, name: str) -> bool:
         """Remove a pool that Kiln made and that holds no volume; True when removed, False when it is left alone."""
 

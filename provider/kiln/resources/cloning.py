@@ -11,7 +11,7 @@ from kiln.framework.context import Context
 from kiln.framework.errors import InputError, Refused
 from kiln.framework.units import Size
 from kiln.framework.values import UNKNOWN
-from kiln.ports.volumes import Format, Volume, VolumeRef, Volumes
+from kiln.ports.volumes import Volume, VolumeRef, Volumes
 from kiln.resources.ownership import held
 
 Mode = Literal["auto", "linked", "full"]
@@ -133,8 +133,3 @@ def grow(ctx: Context, volumes: Volumes, ref: VolumeRef, virtual_size: int) -> N
         )
     if current < virtual_size:
         volumes.grow(ctx, ref, virtual_size)
-
-
-def volume_format(kind: str, format: str) -> Format:
-    """The format a volume is stored in: an ISO is stored as it is."""
-    return "raw" if kind == "iso" or format == "raw" else "qcow2"

@@ -14,7 +14,7 @@ import pytest
 from kiln import app
 from kiln.cli.main import app as command
 from kiln.framework.context import Context
-from kiln.framework.errors import KilnError
+from kiln.framework.errors import InputError, KilnError
 from kiln.platforms.libvirt import network_checks, pool_checks, prerequisites
 from kiln.platforms.libvirt.connection import Link
 from kiln.platforms.libvirt.xml.text import Element, parse
@@ -70,6 +70,12 @@ def test_a_transport_that_is_not_allowed_is_one_failed_line() -> None:
     (line,) = json.loads(result.stdout)
     assert line["status"] == "fail"
     assert "plain text" in line["detail"]
+
+
+@pytest.mark.parametrize("arguments", [["web"], ["qemu:///system", "--pool", "a/b"]], ids=["uri", "pool"])
+def test_what_cannot_be_meant_is_a_wrong_command(arguments: list[str]) -> None:
+    result = CliRunner().invoke(command, ["doctor", *arguments])
+    assert isinstance(result.exception, InputError)
 
 
 @pytest.fixture
@@ -254,7 +260,7 @@ def test_an_accelerator_that_is_remembered_says_so_and_since_when(link: Link, no
     line = checked_node(link, node, Accelerator("kvm", "a guest ran", since=1e9))["accelerator"]
     assert line.status == "ok"
     assert "remembered from the probe of 2001-09-09 01:46 UTC" in line.detail
-    assert "`kiln doctor --probe`" in line.detail
+    assert "`kiln doctor qemu:///system --probe`" in line.detail
     assert checked_node(link, node, Accelerator("kvm", "a guest ran"))["accelerator"].detail == "kvm: a guest ran"
     line = checked_node(link, node, Accelerator("tcg", "it does not work", since=1e9))["accelerator"]
     assert line.status == "warn"

@@ -25,7 +25,6 @@ PREFIXES = {
     "AddressSource": "VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_",
     "ListDomains": "VIR_CONNECT_LIST_DOMAINS_",
     "DomainStats": "VIR_DOMAIN_STATS_",
-    "PoolState": "VIR_STORAGE_POOL_",
     "PoolCreate": "VIR_STORAGE_POOL_CREATE_",
     "ListPools": "VIR_CONNECT_LIST_STORAGE_POOLS_",
     "StreamFlag": "VIR_STREAM_",

@@ -55,6 +55,17 @@ def test_on_a_node_in_use_nothing_is_left_over(world: World, full: dict[str, Out
     assert found(world, {made.id for made in full.values()}) == {}
 
 
+def test_an_empty_pool_that_no_stack_needs_is_left_over(world: World, full: dict[str, Outcome]) -> None:
+    for kind, made in (("Server", full["server"]), ("Disk", full["disk"]), ("Image", full["image"])):
+        assert found(world, {made.id for made in full.values()}) == {}
+        world.delete(kind, made)
+    assert found(world) == {}
+    assert found(world, {world.node.identity(world.context())}) == {}
+    assert found(world, set()) == {POOL: "Kiln made it, and nothing is in it"}
+    remove_all(world, set())
+    assert world.node.volumes.named == {}
+
+
 def test_what_a_living_operation_makes_is_not_left_over(world: World, full: dict[str, Outcome]) -> None:
     ref = VolumeRef(POOL, "data")
     world.node.volumes.write_mark(world.context(), ref, new_mark(world.context(), "disk"))

@@ -15,7 +15,7 @@ from kiln.resources.server.seeds import remove_ended_seeds
 from kiln.resources.server.storage import instance_id
 
 from tests.fakes.memory_domains import MemoryGuest
-from tests.unit.resources.world import World, plain
+from tests.unit.resources.world import URI, World, plain
 
 ADDRESS = Address("52:54:00:00:00:01", "192.0.2.7", 24, "lease")
 
@@ -111,6 +111,13 @@ def test_a_wait_that_runs_out_keeps_the_guest_and_the_next_update_finishes_it(wo
     repaired = world.update("Server", error.outcome)
     assert repaired.id == error.outcome.id
     assert volumes(world) == {"kiln/it-root"}
+
+
+def test_a_guest_that_says_nothing_is_told_as_such_with_its_node(world: World, image: str) -> None:
+    says(world, b"")
+    (reason,) = partial(world, image, waitFor="firstBoot", waitTimeout=1).reasons
+    assert "Cause: its console said nothing." in reason
+    assert f"node {URI}" in reason
 
 
 def test_the_agent_tells_as_well(world: World, image: str) -> None:

@@ -70,6 +70,13 @@ def test_only_tests_that_passed_whole_prove_their_rows(tmp_path: Path, workers: 
     assert len(json.loads(results.read_text())) == 5
 
 
+def test_a_row_that_one_test_proves_and_another_does_not_is_open(tmp_path: Path) -> None:
+    outcomes = [{"passed": True, "rows": ["CI-01", "CI-02"]}, {"passed": False, "rows": ["CI-02"]}]
+    results = tmp_path / "requirements.json"
+    results.write_text(json.dumps(dict(enumerate(outcomes))))
+    assert proven(results) == {"CI-01"}
+
+
 def test_a_run_of_some_tests_keeps_what_others_proved(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(TESTS)
     run(tmp_path)

@@ -14,7 +14,11 @@ from kiln.framework.schema import Schema, Type
 from kiln.framework.values import UNKNOWN, Secret
 
 INTERNAL = "__"
-"""Keys that begin so are bookkeeping, of Pulumi or of this host."""
+"""Properties that begin so are bookkeeping, of Pulumi or of this host."""
+
+
+DEFAULTS = "__defaults"
+"""The names of the properties of an object that a language's SDK filled in."""
 
 
 def properties(props: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,7 +32,7 @@ def _value(value: Any) -> Any:
     if rpc.is_rpc_secret(value):
         return Secret(_value(rpc.unwrap_rpc_secret(value)))
     if isinstance(value, Mapping):
-        return properties(value)
+        return {key: _value(item) for key, item in value.items() if key != DEFAULTS}
     if isinstance(value, list):
         return [_value(item) for item in value]
     if isinstance(value, float) and value.is_integer():

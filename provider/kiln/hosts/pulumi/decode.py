@@ -6,7 +6,7 @@ What the engine sends, and what it becomes::
     the string that means unknown        UNKNOWN      {output}                     UNKNOWN
     {asset, hash, text | path | uri}     Asset        {output, value, secret}      the value, Secret when secret
     {resource, urn, id}                  Reference    {archive}                    refused
-    a key that begins with __            dropped, the engine's own bookkeeping
+    a property that begins with __       dropped, the engine's own bookkeeping
 
 In Diff and Read the engine leaves out the contents of assets and sends their hash alone.
 """
@@ -22,6 +22,9 @@ from kiln.framework.errors import Bug, InputError
 from kiln.framework.values import UNKNOWN, Asset, Path, Reference, Secret, render_path
 from kiln.hosts.pulumi import signatures as sig
 
+DEFAULTS = "__defaults"
+"""The names of the properties that a language's SDK filled in."""
+
 
 def properties(struct: Struct) -> dict[str, Any]:
     """A property bag as plain data.
@@ -30,11 +33,12 @@ def properties(struct: Struct) -> dict[str, Any]:
         InputError: an archive, with its property path.
         Bug: a value that no version of the protocol known here sends.
     """
-    return _fields(struct.fields, ())
+    return {key: _value(item, (key,)) for key, item in struct.fields.items() if not key.startswith("__")}
 
 
 def _fields(fields: Mapping[str, Value], at: Path) -> dict[str, Any]:
-    return {key: _value(item, (*at, key)) for key, item in fields.items() if not key.startswith("__")}
+    """An object or a map. Its keys are the user's, but for the one that engines put into objects."""
+    return {key: _value(item, (*at, key)) for key, item in fields.items() if key != DEFAULTS}
 
 
 def _value(value: Value, at: Path) -> Any:

@@ -104,7 +104,8 @@ def _defect(error: BaseException, homepage: str) -> str:
     where = f" at {homepage}" if homepage else ""
     return (
         f"this is a defect of the provider itself, not of your program ({what}). "
-        f"Please report it{where} with the output of the same command run with --debug --logtostderr -v=9."
+        f"Please report it{where} with the output of the same command run with --debug --logtostderr -v=9, "
+        "after taking the passwords out of it: Pulumi logs secret values too."
     )
 
 

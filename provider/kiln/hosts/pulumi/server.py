@@ -28,8 +28,9 @@ from kiln.hosts.pulumi.failures import check_failures
 from kiln.hosts.pulumi.log import EngineLog
 from kiln.hosts.pulumi.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
-WORKERS = 64
-"""Operations that run at a time; the engine starts as many as ``--parallel`` allows, and each waits on a node."""
+WORKERS = 2048
+"""Calls that run at a time, more than an engine makes: it starts as many operations as ``--parallel`` allows (four for
+each processor), each waits on a node, and a Cancel must not wait for them. Threads are started as they are needed."""
 
 OPTIONS = (("grpc.max_receive_message_length", 400 * 1024 * 1024), ("grpc.max_send_message_length", 400 * 1024 * 1024))
 """The engine's own limit; gRPC's is 4 MiB, less than one text asset may hold."""

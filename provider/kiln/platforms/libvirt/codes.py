@@ -36,13 +36,11 @@ class ErrorCode(IntEnum):
     CONFIG_UNSUPPORTED = 67
     OPERATION_TIMEOUT = 68
     ARGUMENT_UNSUPPORTED = 74
-    STORAGE_POOL_BUILT = 76
     AUTH_CANCELLED = 79
     NO_DOMAIN_METADATA = 80
     OPERATION_UNSUPPORTED = 84
     SSH = 85
     AGENT_UNRESPONSIVE = 86
-    RESOURCE_BUSY = 87
     ACCESS_DENIED = 88
     STORAGE_VOL_EXIST = 90
     AUTH_UNAVAILABLE = 94
@@ -153,14 +151,6 @@ class DomainStats(IntFlag):
     """``virDomainStatsTypes``."""
 
     STATE = 1
-
-
-class PoolState(IntEnum):
-    """``virStoragePoolState``."""
-
-    INACTIVE = 0
-    BUILDING = 1
-    RUNNING = 2
 
 
 class PoolCreate(IntFlag):

@@ -37,7 +37,7 @@ class StreamConsole:
 
         After the guest has gone every call waits its whole time, so that a polling caller does not spin.
         """
-        ctx.check("read the console")
+        ctx.check("reading the console")
         give_up = time.monotonic() + ctx.remaining(seconds)
 
         def awake() -> None:
@@ -51,7 +51,7 @@ class StreamConsole:
             data = bytes(self._buffer)
             self._buffer.clear()
         if not data:
-            ctx.check("read the console")
+            ctx.check("reading the console")
         return data
 
     def close(self) -> None:

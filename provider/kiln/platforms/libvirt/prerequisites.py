@@ -85,7 +85,9 @@ def _accelerator(node: Node, accelerator: Callable[[], Accelerator]) -> Prerequi
     known = ""
     if found.since is not None:
         at = datetime.fromtimestamp(found.since, UTC)
-        known = f" (remembered from the probe of {at:%Y-%m-%d %H:%M} UTC; `kiln doctor --probe` tries it again)"
+        known = (
+            f" (remembered from the probe of {at:%Y-%m-%d %H:%M} UTC; `kiln doctor {node.uri} --probe` tries it again)"
+        )
     if found.name == "kvm":
         if found.proven:
             return Prerequisite("accelerator", "ok", f"kvm: {found.reason}{known}")

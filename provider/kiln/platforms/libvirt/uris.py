@@ -56,7 +56,10 @@ def _parts(uri: str) -> SplitResult:
 
 
 def _refuse_insecure(uri: str, transport: str, query: dict[str, str]) -> None:
-    action = "use qemu+ssh or qemu+tls with verification, or set allowInsecureTransport on the provider"
+    action = (
+        "use qemu+ssh or qemu+tls with verification, or allow it: allowInsecureTransport on the provider, "
+        "--allow-insecure-transport of the command kiln"
+    )
     if transport == "tcp":
         raise Refused(f"'{uri}' would send everything in plain text, seeds and passwords included", action=action)
     for key, values in _UNVERIFIED.items():

@@ -66,6 +66,10 @@ class LibvirtVolumes:
             self._sidecars.write(ctx, name, marks.POOL_MARK, mark, new=False)
             return True
 
+    def pool_mark(self, ctx: Context, name: str) -> Mark | None:
+        """The mark of a pool that Kiln made."""
+        return self._sidecars.read(ctx, name, marks.POOL_MARK)
+
     def remove_pool(self, ctx: Context, name: str) -> bool:
         """Remove a pool that Kiln made and that holds no volume."""
         with locked(ctx, self._link.uri, f"pool {name}"):

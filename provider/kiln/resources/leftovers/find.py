@@ -7,7 +7,7 @@ from functools import partial
 from typing import TypeVar
 
 from kiln.framework.context import Context
-from kiln.framework.errors import Cancelled, KilnError, NotFound, Unreachable
+from kiln.framework.errors import Cancelled, KilnError, NotFound, Refused, Unreachable
 from kiln.ports.domains import Domain, GuestLog
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Pool
@@ -53,7 +53,24 @@ def _in_pool(
     return [
         *volumes(ctx, node, marks, known, attached),
         *temporaries(node, pool, written, marks.values(), attached),
+        *_empty_pool(ctx, node, pool, known),
     ]
+
+
+def _empty_pool(ctx: Context, node: Node, pool: Pool, known: Collection[str] | None) -> Iterator[Leftover]:
+    """The pool, if Kiln made it and no stack has what could need it: volumes in it, or this machine as a Node."""
+    if known is None or node.identity(ctx) in known:
+        return
+    mark = node.volumes.pool_mark(ctx, pool.name)
+    if mark is None or node.volumes.list(ctx, pool.name) or any(True for _ in node.volumes.marks(ctx, pool.name)):
+        return
+    why = "Kiln made it, and nothing is in it"
+    yield Leftover("pool", pool.name, pool.name, pool.path, why, mark.urn, mark.made, partial(_remove_pool, node, pool))
+
+
+def _remove_pool(node: Node, pool: Pool, ctx: Context) -> None:
+    if not node.volumes.remove_pool(ctx, pool.name):
+        raise Refused(f"pool '{pool.name}' is in use by now, and stays", action="run `kiln gc` again")
 
 
 def _logs(node: Node, logs: Sequence[GuestLog], there: Sequence[Domain]) -> Iterator[Leftover]:

@@ -119,6 +119,7 @@ class Server(Resource[ServerInputs, ServerState]):
         try:
             run(ctx, [*making, *life.starting(node, work), *life.settling(node, work)])
         except KeptFailure as failure:
+            failure.error.at(node=node.uri)
             if isinstance(failure.error, InputError):  # as it is asked for it cannot run, and it never did
                 undo(ctx, making)
                 raise failure.error from failure
@@ -164,6 +165,7 @@ class Server(Resource[ServerInputs, ServerState]):
         try:
             run(ctx, steps)
         except KeptFailure as failure:
+            failure.error.at(node=node.uri)
             raise PartialCreate(id, observe.state(node, work), [failure.error.located()]) from failure
         finally:
             work.close()

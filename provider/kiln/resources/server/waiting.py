@@ -57,7 +57,7 @@ def _first_boot(ctx: Context, node: Node, work: Work) -> None:
     if not ending.booted:
         raise KilnError(
             f"the first boot of '{work.inputs.name}' failed",
-            cause=f"{ending.reason}; its console ends with: {last_lines(text)}",
+            cause=f"{ending.reason}; {_console(text)}",
             action="look at the console, mend the image or the server's inputs, and run again",
         )
     work.first_boot_ended = True
@@ -88,10 +88,16 @@ def _watch(ctx: Context, node: Node, work: Work, started: float) -> tuple[Ending
                 return told, text
         elapsed = now - started
         if elapsed > work.inputs.wait_timeout:
-            raise _too_long(work, "the first boot did not end", f"its console ends with: {last_lines(text)}")
-        ctx.log.status(f"waiting for first boot, {elapsed:.0f} s: {last_lines(text, 1)[:80]}")
+            raise _too_long(work, "the first boot did not end", _console(text))
+        said = last_lines(text, 1)[:80]
+        ctx.log.status(f"waiting for first boot, {elapsed:.0f} s" + (f": {said}" if said else ""))
         if work.console is None:
             ctx.sleep(0.5, "waiting for first boot")
+
+
+def _console(text: bytes) -> str:
+    said = last_lines(text)
+    return f"its console ends with: {said}" if said else "its console said nothing"
 
 
 def _address(ctx: Context, node: Node, work: Work) -> None:
@@ -119,7 +125,7 @@ def _require_running(ctx: Context, node: Node, work: Work, text: bytes) -> None:
     if state != "running":
         raise KilnError(
             f"'{work.inputs.name}' is {state} before what it was waited for came",
-            cause=f"its console ends with: {last_lines(text)}" if text else "it powered off or crashed",
+            cause=_console(text) if text else "it powered off or crashed",
             action="look at the console log and the emulator's log on the node, then run again",
         )
 
