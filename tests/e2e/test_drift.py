@@ -114,7 +114,7 @@ def test_what_was_done_to_running_guests_is_seen_and_mended(
     assert not seen[robbed]["outputs"].get("disks")
     assert seen[undefined]["outputs"]["transient"] is True
     preview = stack.preview(program)
-    assert f"{undefined}: transient True → none, live: the guest was undefined while it ran" in preview.text
+    assert f"{undefined}: transient true → none, live: the guest was undefined while it ran" in preview.text
     assert stack.up(program).changed == {"update": 2}
     assert "vdb" in inventory.disks(robbed, live=True)
     assert (inventory.domain(undefined).ID(), inventory.domain(undefined).isPersistent()) == (ran, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from kiln.framework.model import Impact, ImpactRule, Model, alias_of, facts_of, 
 from kiln.framework.values import UNKNOWN, Path, render_path
 
 Kind = Literal["add", "delete", "update"]
+_MOST_SHOWN = 120
 _ORDER = {Impact.LIVE: 0, Impact.RESTART: 1, Impact.REPLACE: 2}
 
 
@@ -134,6 +136,10 @@ def kind_of(old: Any, new: Any) -> Kind:
 
 
 def _show(value: Any) -> str:
+    """A value as a program would write it, cut where it would fill the screen."""
     if value is None:
         return "none"
-    return "(not yet known)" if value is UNKNOWN else str(value)
+    if value is UNKNOWN:
+        return "(not yet known)"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"

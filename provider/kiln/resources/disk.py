@@ -23,7 +23,7 @@ from kiln.resources import cloning, content
 from kiln.resources.names import Name, split_import_id, volume_ref
 from kiln.resources.origin import known_source, origin
 from kiln.resources.ownership import Claim, finished, new_mark, refuse_overlaid, release_volume
-from kiln.resources.site import Site
+from kiln.resources.site import Site, require_known_pool
 
 DiskSize = Annotated[Size, AfterValidator(multiple_of(512, "a whole number of 512-byte sectors"))]
 
@@ -110,6 +110,12 @@ class Disk(Resource[DiskInputs, DiskState]):
             raise InputError("size", "a blank disk needs a 'size'", action="set size, image or source")
         if new.source is None or new.format in ("qcow2", "raw"):
             cloning.check_size(new.size, "raw" if new.format == "raw" else "qcow2", "size")
+        if new.image is not None and new.image is not UNKNOWN:
+            volume_ref(new.image, "image")
+        if new.clone == "linked" and new.format == "raw":
+            raise InputError("clone", "a linked clone cannot be raw", action="use format qcow2, or clone full")
+        if new.clone == "linked" and new.image is None:
+            raise InputError("clone", "only a disk that has an 'image' is a clone", action="drop 'clone', or set image")
         if old is not None and _shrinks(old.size, new.size):
             raise _no_shrinking(old.size, new.size)
         if new.source is not None:
@@ -119,7 +125,7 @@ class Disk(Resource[DiskInputs, DiskState]):
     def diff(self, ctx: Context, id: str, state: DiskState, old: DiskInputs, new: DiskInputs) -> Plan:
         """The changes that matter: stating what is so already, or what only counts when a disk is made, is none."""
         changes = [change for change in compare(old, new) if not _is_so(change, state)]
-        if _shrinks(state.virtual_size, new.size):
+        if old.size is None and _shrinks(state.virtual_size, new.size):  # a check sees all others
             raise _no_shrinking(state.virtual_size, new.size)
         if any(change.field == "source" for change in changes) or state.kind == "iso":
             # A disk only began with its source's content and is the guest's since; a CD is that content.
@@ -223,6 +229,7 @@ class Disk(Resource[DiskInputs, DiskState]):
         try:
             volume = node.volumes.get(ctx, ref)
         except NotFound:
+            require_known_pool(ctx, node, ref.pool)
             return None
         if inputs is None or state is None:
             return self._imported(ctx, node, volume, natural, uri)
@@ -297,8 +304,8 @@ def _no_shrinking(old: Size | None, new: Size | None) -> InputError:
     return InputError(
         "size",
         f"a disk cannot shrink from {old} to {new}",
-        cause="what lies beyond the new end would be lost",
-        action="keep the size, or make a new disk and copy",
+        cause="it is larger than stated, grown here or on the node, and what lies beyond the new end would be lost",
+        action=f"state at least {old}, or make a new disk and copy",
     )
 
 

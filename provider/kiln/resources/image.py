@@ -21,7 +21,7 @@ from kiln.resources import cloning, content
 from kiln.resources.names import Name, Text, check_lines, split_import_id, volume_ref
 from kiln.resources.origin import known_source, origin
 from kiln.resources.ownership import Claim, finished, new_mark, refuse_overlaid, release_volume
-from kiln.resources.site import Site
+from kiln.resources.site import Site, require_known_pool
 
 
 class ImageInputs(Model):
@@ -206,6 +206,7 @@ class Image(Resource[ImageInputs, ImageState]):
         try:
             volume = node.volumes.get(ctx, ref)
         except NotFound:
+            require_known_pool(ctx, node, ref.pool)
             return None
         if inputs is not None and state is not None:
             known = inputs.model_copy(update={"node": uri})

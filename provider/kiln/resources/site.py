@@ -151,6 +151,18 @@ class Site:
         require_pool(ctx, node, pool)
 
 
+def require_known_pool(ctx: Context, node: Node, name: str) -> None:
+    """See that a pool is there whose volumes are asked for: without it nothing is known of them. Raises KilnError."""
+    try:
+        node.volumes.pool(ctx, name)
+    except NotFound as error:
+        raise KilnError(
+            f"there is no storage pool '{name}' on {node.uri} any more, so nothing is known of what is in it",
+            action=f"define it again (virsh -c '{node.uri}' pool-define-as), or, if its files are gone, "
+            "`pulumi state delete` what was in it",
+        ).at(path="pool", node=node.uri) from error
+
+
 def require_pool(ctx: Context, node: Node, name: str) -> None:
     """See that a pool is there and runs. Raises InputError at ``pool``."""
     try:

@@ -815,7 +815,7 @@ class Server(pulumi.CustomResource):
     @pulumi.getter(name="pendingRestart")
     def pending_restart(self) -> pulumi.Output[Optional[Sequence[_builtins.str]]]:
         """
-        Properties that the guest will have otherwise when it starts again, because its definition was changed and not the running guest, or the other way round. The next `up` puts the definition right.
+        Properties that the guest will have otherwise when it starts again, because its definition was changed and not the running guest, or the other way round; or whose change was not finished. The next `up` puts that right.
         """
         return pulumi.get(self, "pending_restart")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from kiln.framework.model import Impact, parse
-from kiln.framework.plan import Plan, compare
+from kiln.framework.plan import Change, Plan, compare
 from kiln.framework.values import UNKNOWN, render_path
 
 from tests.unit.framework.toys import CarInputs
@@ -87,3 +87,16 @@ def test_a_plan_knows_what_it_touches_by_python_name() -> None:
     assert plan.touches("doors", "spare_wheel")
     assert not plan.touches("doors")
     assert not plan.touches()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "shown"),
+    [
+        (True, False, "true → false"),
+        (None, [], "none → []"),
+        ([{"network": "a"}], "b", '[{"network": "a"}] → b'),
+        ("x" * 200, "y", "x" * 120 + "… → y"),
+    ],
+)
+def test_values_are_shown_as_a_program_writes_them(old: object, new: object, shown: str) -> None:
+    assert shown in str(Change(("it",), "update", Impact.LIVE, "it", old, new))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from kiln.framework import operations
 from kiln.framework.context import SilentLog
-from kiln.framework.errors import InputError, InputErrors, Refused
+from kiln.framework.errors import InputError, InputErrors, KilnError, Refused
 from kiln.framework.model import Impact
 from kiln.framework.values import UNKNOWN
 from kiln.ports.volumes import Pool, VolumeRef
@@ -114,15 +115,39 @@ def test_a_clone_says_what_it_is_and_why(world: World, inputs: dict[str, Any], m
 
 def test_a_linked_clone_cannot_be_raw_and_no_clone_is_smaller_than_its_image(world: World) -> None:
     image = world.create("Image", "base", source=world.raw())
-    cases: list[tuple[dict[str, Any], str]] = [
-        ({"clone": "linked", "format": "raw"}, "clone"),
-        ({"size": "512KiB"}, "size"),
-    ]
-    for inputs, path in cases:
-        with pytest.raises(InputError) as caught:
-            world.create("Disk", "it", image=image.id, **inputs)
-        assert caught.value.path == path
+    with pytest.raises(InputErrors, match="clone: a linked clone cannot be raw"):
+        world.check("Disk", "it", {"image": image.id, "clone": "linked", "format": "raw"})
+    with pytest.raises(InputError) as caught:
+        world.create("Disk", "it", image=image.id, size="512KiB")
+    assert caught.value.path == "size"
     assert f"{POOL}/it" not in world.inventory()["volumes"]
+
+
+def test_a_disk_grown_on_the_node_is_drift_that_a_refresh_tells_and_a_check_explains(world: World) -> None:
+    made = world.create("Disk", "it", size="1MiB")
+    world.node.volumes.grow(world.context(), VolumeRef(POOL, "it"), 4 << 20)
+    found = world.read("Disk", made)
+    assert found is not None
+    assert found.inputs is not None
+    assert found.inputs["size"] == "4MiB"
+    # A refresh asks for the difference from what it found to what was recorded.
+    plan = operations.diff(
+        world.context(), world.resources["Disk"], made.id, found.state, found.inputs, world.inputs("Disk", made)
+    )
+    assert [change.path for change in plan.changes] == [("size",)]
+    with pytest.raises(InputErrors, match=r"grown here or on the node.*state at least 4MiB"):
+        world.check("Disk", "it", {"size": "1MiB"}, found.inputs)
+
+
+@pytest.mark.parametrize("kind", ["Disk", "Image"])
+def test_a_volume_is_not_gone_because_its_pool_is(world: World, kind: str) -> None:
+    inputs: dict[str, Any] = {"size": "1MiB"} if kind == "Disk" else {"source": world.raw()}
+    made = world.create(kind, "it", **inputs)
+    pool = world.node.volumes.named.pop(POOL)
+    with pytest.raises(KilnError, match="nothing is known of what is in it"):
+        world.read(kind, made)
+    world.node.volumes.named[POOL] = pool
+    assert world.read(kind, made) is not None
 
 
 @pytest.mark.requirement("FX-55")

@@ -8,11 +8,11 @@ import pytest
 from kiln.framework import operations
 from kiln.framework.errors import Conflict, InputError, InputErrors, NotFound, Refused
 from kiln.framework.model import Impact
-from kiln.framework.operations import Outcome
+from kiln.framework.operations import Outcome, Partial
 from kiln.framework.values import UNKNOWN, Secret
 from kiln.ports.volumes import VolumeRef
 
-from tests.unit.resources.world import POOL, URI, World, plain
+from tests.unit.resources.world import POOL, URI, Steps, World, plain
 
 ROOT, SEED = VolumeRef(POOL, "it-root"), VolumeRef(POOL, "it-seed")
 
@@ -34,6 +34,10 @@ def made(world: World, image: str) -> Outcome:
         ({"diskSize": "1GiB", "disks": []}, "diskSize"),
         ({"disks": [], "networks": [{}, {"network": "a", "bridge": "b"}]}, "networks[1].bridge"),
         ({"disks": [], "networks": [{"mac": "1"}]}, "networks[0].mac"),
+        ({"disks": [], "networks": [{"mac": "00:00:00:00:00:00"}]}, "networks[0].mac"),
+        ({"disks": [], "networks": [{"mac": "52:54:00:00:00:01"}, {"mac": "52:54:00:00:00:01"}]}, "networks[1].mac"),
+        ({"disks": [], "firstBoot": {"authorizedKeys": ["not-a-key"]}}, "firstBoot.authorizedKeys[0]"),
+        ({"disks": [], "firstBoot": {"authorizedKeys": ["ssh-ed25519 A\nssh-rsa B"]}}, "firstBoot.authorizedKeys[0]"),
         ({"disks": [], "memory": "1B"}, "memory"),
         ({"disks": [], "vcpus": 0}, "vcpus"),
         ({"disks": [], "firstBoot": {"user": "Root!"}}, "firstBoot.user"),
@@ -382,3 +386,42 @@ def test_a_preview_tells_all_outputs_as_unknown_and_touches_nothing(world: World
     assert outcome.state["uuid"] is UNKNOWN
     assert outcome.state["name"] == "it"
     assert world.inventory() == before
+
+
+# --- an update that failed half-way ----------------------------------------------------------------------------------
+
+
+def failed(world: World, made: Outcome, step: str, **inputs: Any) -> Outcome:
+    """What the engine keeps of an update that failed at a step: the new state with the old inputs."""
+    with pytest.raises(Partial) as caught:
+        world.update("Server", made, Steps(("before", step)), **inputs)
+    return caught.value.outcome
+
+
+def test_a_program_taken_back_after_a_failed_update_is_made_so_and_the_plan_says_it(world: World, image: str) -> None:
+    made = world.create("Server", "it", image=image, memory="128MiB", shutdownTimeout=1)
+    before = world.inputs("Server", made)
+    left = failed(world, made, "start", memory="64MiB", cpuMode="maximum")
+    assert world.node.domains.get(world.context(), made.id).memory == 64 << 10
+    assert left.state["pendingRestart"] == ["cpuMode", "memory"]
+    server = world.resources["Server"]
+    plan = operations.diff(world.context(), server, made.id, left.state, before, before)
+    assert {change.path[0] for change in plan.changes} == {"memory", "cpuMode", "pendingRestart"}
+    repaired = operations.update(world.context(), server, made.id, left.state, before, before)
+    domain = world.node.domains.get(world.context(), made.id)
+    assert (domain.state, domain.memory, domain.live.memory if domain.live else 0) == ("running", 128 << 10, 128 << 10)
+    assert "pendingRestart" not in repaired.state
+    assert operations.diff(world.context(), server, made.id, repaired.state, before, before).empty
+
+
+def test_the_hosts_own_cpu_is_refused_where_guests_are_emulated_and_nothing_is_touched(
+    world: World, image: str
+) -> None:
+    made = world.create("Server", "it", image=image)
+    live = world.node.domains.guests[made.id].live
+    with pytest.raises(InputError, match="needs kvm") as caught:
+        world.update("Server", made, cpuMode="host-passthrough")
+    assert caught.value.path == "cpuMode"
+    assert world.node.domains.guests[made.id].live is live
+    with pytest.raises(InputError, match="needs kvm"):
+        world.create("Server", "other", image=image, cpuMode="host-passthrough")

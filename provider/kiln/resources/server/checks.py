@@ -37,6 +37,11 @@ def _check_networks(networks: list[Nic] | None) -> None:
     for index, nic in enumerate(_known_items(networks)):
         if nic.network is not None and nic.bridge is not None:
             raise InputError(f"networks[{index}].bridge", "an interface has a network or a bridge", action="drop one")
+    macs = [nic.mac for nic in _known_items(networks)]
+    for index, mac in enumerate(macs):
+        if mac is not None and mac is not UNKNOWN and mac in macs[:index]:
+            path = f"networks[{index}].mac"
+            raise InputError(path, f"'{mac}' is the address of two interfaces", action="give each one of its own")
 
 
 def _check_ids(inputs: ServerInputs) -> None:
@@ -71,6 +76,13 @@ def _check_first_boot(asked: FirstBoot | None) -> None:
         return
     if asked.hostname is not None and asked.hostname is not UNKNOWN:
         check_hostname(asked.hostname)
+    for index, key in enumerate(_known_items(asked.authorized_keys)):
+        if key is not UNKNOWN and (len(key.split()) < 2 or "\n" in key.strip() or "\r" in key.strip()):
+            raise InputError(
+                f"firstBoot.authorizedKeys[{index}]",
+                "this is no SSH public key",
+                action="write one line for each key, as in a .pub file: type, key, comment",
+            )
     if asked.user_data and asked.user_data is not UNKNOWN:
         check_user_data(asked.user_data)
     if asked.network_config is not None and asked.network_config is not UNKNOWN:

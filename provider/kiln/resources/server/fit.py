@@ -36,6 +36,16 @@ def require_fit(ctx: Context, node: Node, inputs: ServerInputs, old: ServerInput
         _require_vcpus(ctx, node, inputs)
 
 
+def require_cpu(inputs: ServerInputs, accelerator: str, uri: str) -> None:
+    """Refuse the host's own CPU where guests are emulated. Raises InputError at ``cpuMode``."""
+    if inputs.cpu_mode == "host-passthrough" and accelerator != "kvm":
+        raise InputError(
+            "cpuMode",
+            f"'host-passthrough' needs kvm, and guests on {uri} run with {accelerator}",
+            action="leave it out for a CPU that fits, or use 'maximum'",
+        )
+
+
 def require_boot_files(ctx: Context, node: Node, inputs: ServerInputs, old: ServerInputs | None = None) -> None:
     """Refuse a kernel or initial RAM disk that is seen not to be on the node. Raises InputError at its property.
 

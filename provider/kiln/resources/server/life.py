@@ -130,11 +130,12 @@ def _claim_name(ctx: Context, node: Node, name: str) -> None:
         raise Conflict(
             f"a guest named '{name}' exists already and Kiln did not make it",
             action="choose another name, or import it",
-        )
+        ).at(path="name")
     if mark.phase == "done":
-        raise taken_by_kiln("guest", name, mark)
+        raise taken_by_kiln("guest", name, mark).at(path="name")
     if held(mark):
-        raise Conflict(f"guest '{name}' is being made by another operation", action="wait for that run to end")
+        what = f"guest '{name}' is being made by another operation"
+        raise Conflict(what, action="wait for that run to end").at(path="name")
     _clear(ctx, node, there, mark)
 
 

@@ -21,6 +21,8 @@ _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}")
 def _mac(text: str) -> str:
     if not _MAC.fullmatch(text):
         raise ValueError(f"{text!r} is not a MAC address; use six hexadecimal pairs, such as 52:54:00:12:34:56")
+    if not int(text.replace(":", ""), 16):
+        raise ValueError(f"{text!r} is no address of an interface; use another one")
     if int(text[:2], 16) & 1:
         raise ValueError(f"{text!r} is a multicast address; use one with an even first byte")
     return text.lower()
@@ -205,7 +207,7 @@ class ServerState(ServerInputs):
     )
     pending_restart: list[str] | None = out(
         "Properties that the guest will have otherwise when it starts again, because its definition was changed and not"
-        " the running guest, or the other way round. The next `up` puts the definition right.",
+        " the running guest, or the other way round; or whose change was not finished. The next `up` puts that right.",
         unfinished="the definition is put right",
     )
     transient: bool | None = out(

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from kiln.framework.context import Context
 from kiln.framework.errors import Cancelled, InputError, KilnError, NotFound, PartialCreate
-from kiln.framework.model import Impact
+from kiln.framework.model import Impact, alias_of
 from kiln.framework.plan import Plan, compare
 from kiln.framework.resource import Created, Found, Resource
 from kiln.framework.steps import KeptFailure, Step, run, undo
@@ -23,7 +23,7 @@ from kiln.resources.server.build import Work, default_network, ground_of
 from kiln.resources.server.changing import changing
 from kiln.resources.server.checks import refuse_contradictions
 from kiln.resources.server.drift import Known
-from kiln.resources.server.fit import check_fit, require_boot_files, require_fit
+from kiln.resources.server.fit import check_fit, require_boot_files, require_cpu, require_fit
 from kiln.resources.server.impact import Now, crowded, weigh
 from kiln.resources.server.model import ServerInputs, ServerState
 from kiln.resources.server.network import require_networks
@@ -75,7 +75,8 @@ class Server(Resource[ServerInputs, ServerState]):
         return checked
 
     def diff(self, ctx: Context, id: str, state: ServerState, old: ServerInputs, new: ServerInputs) -> Plan:
-        """The changes; another URI of the same node is none."""
+        """The changes from what was applied last; another URI of the same node is none."""
+        old = applied(state)
         changes = list(self._site.weigh_node(ctx, state.node_identity, compare(old, new)))
         moved = any(change.field == "node" and change.impact is Impact.LIVE for change in changes)
         now = self._now(ctx, id, state, new.node if moved else state.node) if changes else Now(active=False)
@@ -113,6 +114,7 @@ class Server(Resource[ServerInputs, ServerState]):
         storage.refuse_shared(ctx, node.domains, work.disks, work.uuid)
         require_networks(ctx, node, inputs, work.ground)
         require_fit(ctx, node, inputs)
+        require_cpu(inputs, work.ground.accelerator, node.uri)
         require_boot_files(ctx, node, inputs)
         work.vnc_password = vnc_password(inputs)
         making = life.making(node, work)
@@ -150,12 +152,14 @@ class Server(Resource[ServerInputs, ServerState]):
         """Change the guest in place: settings live, the rest by redefining and, when it runs, restarting it."""
         node = self._site.node_to_change(ctx, new.node)
         work = self._work_for(ctx, node, node.domains.get(ctx, id), state, new)
-        changed = {change.field for change in compare(old, new)}
+        changed = {change.field for change in (*compare(old, new), *compare(applied(state), new))}
         if "disks" in changed:
             storage.refuse_shared(ctx, node.domains, work.disks, id)
         if "networks" in changed and work.ground is not None:
             require_networks(ctx, node, new, work.ground)
         require_fit(ctx, node, new, old)
+        if work.ground is not None:
+            require_cpu(new, work.ground.accelerator, node.uri)
         require_boot_files(ctx, node, new, old)
         steps = [
             Step("find the guest", lambda ctx: None, keeps=True),
@@ -166,7 +170,9 @@ class Server(Resource[ServerInputs, ServerState]):
             run(ctx, steps)
         except KeptFailure as failure:
             failure.error.at(node=node.uri)
-            raise PartialCreate(id, observe.state(node, work), [failure.error.located()]) from failure
+            raise PartialCreate(
+                id, _unfinished(observe.state(node, work), changed), [failure.error.located()]
+            ) from failure
         finally:
             work.close()
         return observe.state(node, work)
@@ -200,6 +206,17 @@ class Server(Resource[ServerInputs, ServerState]):
             pass
         for ref in own:
             release_volume(ctx, node.volumes, ref)
+
+
+def applied(state: ServerState) -> ServerInputs:
+    """The inputs that the guest was given last. After a failed update the engine keeps those from before it."""
+    return ServerInputs.model_construct(**{name: getattr(state, name) for name in ServerInputs.model_fields})
+
+
+def _unfinished(state: ServerState, changed: set[str]) -> ServerState:
+    """The state after a failed update. It calls for another one also if the program goes back to what it was."""
+    pending = {alias_of(ServerInputs, field) for field in changed} | set(state.pending_restart or ())
+    return state.model_copy(update={"pending_restart": sorted(pending)})
 
 
 def vnc_password(inputs: ServerInputs) -> str | None:
