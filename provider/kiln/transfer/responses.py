@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from kiln.framework.errors import InputError
@@ -77,6 +76,8 @@ def conditions(response: requests.Response) -> dict[str, str]:
 
     None where the response tells neither an entity tag nor a date that is old enough to tell versions apart (8.8.2.2).
     """
+    from email.utils import parsedate_to_datetime  # most runs fetch nothing
+
     tag, changed = response.headers.get("ETag", ""), response.headers.get("Last-Modified", "")
     if tag:
         return {"If-None-Match": tag}
