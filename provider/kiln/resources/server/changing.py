@@ -13,7 +13,8 @@ from kiln.ports.nodes import Node
 from kiln.resources import cloning
 from kiln.resources.server import life
 from kiln.resources.server.build import Work, spec_of
-from kiln.resources.server.hotplug import HotChange, Plug, Replug, Unplug, fits, plugs
+from kiln.resources.server.hotplug import HotChange, Plug, Replug, Unplug, plugs
+from kiln.resources.server.impact import crowded
 from kiln.resources.server.layout import Attached
 from kiln.resources.server.model import ServerState
 
@@ -34,10 +35,10 @@ def changing(node: Node, work: Work, changed: set[str], state: ServerState) -> l
     domain, new = work.domain, work.inputs
     assert domain is not None
     active = domain.state in ("running", "paused")
-    pending = set(state.pending_restart or ())
-    hot = _plugs(work) if (changed | pending) & HOT and active and new.power_state == "running" else []
-    restarts = bool(changed - _APART - HOT) or hot is None
-    hot = [] if restarts or hot is None else hot
+    pending, live = set(state.pending_restart or ()), domain.live
+    restarts = bool(changed - _APART - HOT) or (live is not None and crowded(state, new, live.free_slots))
+    stays_on = not restarts and new.power_state == "running"
+    hot = plugs(live, spec_of(work, work.mark)) if live and stays_on and (changed | pending) & HOT else []
     redefine = bool(state.transient or pending or changed - _APART)
     steps = []
     if "disk_size" in changed and new.disk_size is not None and work.root is not None:
@@ -50,16 +51,6 @@ def changing(node: Node, work: Work, changed: set[str], state: ServerState) -> l
         steps.append(Step("set description", lambda ctx: node.domains.set_description(ctx, work.uuid, new.description)))
     plugging = [Step(str(change), partial(_apply, node=node, work=work, change=change)) for change in hot]
     return steps + life.starting(node, work, plugging)
-
-
-def _plugs(work: Work) -> list[HotChange] | None:
-    """The changes of devices of the running guest, None when it has no room for them."""
-    assert work.domain is not None
-    live = work.domain.live
-    if live is None:
-        return None
-    changes = plugs(live, spec_of(work, work.mark))
-    return changes if fits(live, changes) else None
 
 
 def _apply(ctx: Context, node: Node, work: Work, change: HotChange) -> None:

@@ -27,11 +27,6 @@ class Plug:
     def __str__(self) -> str:
         return f"plug {self.device.called}"
 
-    @property
-    def takes_slot(self) -> bool:
-        """Whether it needs a place on the PCI bus; CD drives are on the SCSI bus."""
-        return isinstance(self.device, NicSpec) or self.device.bus == "virtio"
-
 
 @dataclass(frozen=True)
 class Replug:
@@ -50,12 +45,6 @@ def plugs(live: Live, wanted: DomainSpec) -> list[HotChange]:
     """The changes in the order to make them: what goes makes room for what comes."""
     changes = [*_disks(live, wanted), *_nics(live, wanted)]
     return sorted(changes, key=lambda change: not isinstance(change, Unplug))
-
-
-def fits(live: Live, changes: list[HotChange]) -> bool:
-    """Whether the guest's PCI bus has room for what is plugged."""
-    needed = sum(isinstance(change, Plug) and change.takes_slot for change in changes)
-    return live.free_slots is None or needed <= live.free_slots
 
 
 def _disks(live: Live, wanted: DomainSpec) -> list[HotChange]:

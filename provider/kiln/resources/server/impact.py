@@ -14,17 +14,17 @@ from kiln.resources.server.storage import root_ref
 
 @dataclass(frozen=True)
 class Now:
-    """The guest before the change: whether it is on, the image of a root disk that is there and not attached, how many
-    devices its bus takes, and whether that is too few for the change."""
+    """The guest before the change: whether it is on, the image of a root disk that is there and not attached, and how
+    many devices its bus takes."""
 
     active: bool
     detached_root: str | None = None
     free_slots: int | None = None
-    crowded: bool = False
 
 
 def crowded(old: ServerInputs, new: ServerInputs, free_slots: int | None) -> bool:
-    """Whether the disks and interfaces that come may be more than the guest's bus takes while it runs."""
+    """Whether the disks and interfaces that come may be more than the guest's bus takes while it runs. Every disk
+    counts, since a plan does not know which of those to come hold an ISO."""
     if free_slots is None:
         return False
     disks = 0 if new.disks is UNKNOWN else len(set(new.disks or []) - set(old.disks or []))
@@ -46,7 +46,7 @@ def weigh(change: Change, state: ServerState, new: ServerInputs, now: Now) -> Ch
         return replace(change, reason=_loss(change, state))
     if change.field == "power_state":
         return replace(change, reason=_graceful(new) if now.active and new.power_state == "stopped" else "")
-    if change.field in ("disks", "networks") and now.active and now.crowded:
+    if change.field in ("disks", "networks") and now.active and crowded(state, new, now.free_slots):
         change = replace(change, impact=Impact.RESTART, reason="no PCI slot is free")
     if change.impact is Impact.RESTART:
         return _weigh_restart(change, new, now)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import uuid as uuids
-from dataclasses import replace
 from typing import ClassVar
 
 from kiln.framework.context import Context
@@ -24,7 +23,7 @@ from kiln.resources.server.changing import changing
 from kiln.resources.server.checks import refuse_contradictions
 from kiln.resources.server.drift import Known
 from kiln.resources.server.fit import check_fit, require_boot_files, require_cpu, require_fit
-from kiln.resources.server.impact import Now, crowded, weigh
+from kiln.resources.server.impact import Now, weigh
 from kiln.resources.server.model import ServerInputs, ServerState
 from kiln.resources.server.network import require_networks
 from kiln.resources.site import Site
@@ -75,12 +74,11 @@ class Server(Resource[ServerInputs, ServerState]):
         return checked
 
     def diff(self, ctx: Context, id: str, state: ServerState, old: ServerInputs, new: ServerInputs) -> Plan:
-        """The changes from what was applied last; another URI of the same node is none."""
-        old = applied(state)
-        changes = list(self._site.weigh_node(ctx, state.node_identity, compare(old, new)))
+        """The changes from what the guest was given last, which after a failed update is not what ``old`` says; another
+        URI of the same node is none."""
+        changes = list(self._site.weigh_node(ctx, state.node_identity, compare(state, new)))
         moved = any(change.field == "node" and change.impact is Impact.LIVE for change in changes)
         now = self._now(ctx, id, state, new.node if moved else state.node) if changes else Now(active=False)
-        now = replace(now, crowded=crowded(old, new, now.free_slots))
         weighed = (weigh(change, state, new, now) for change in changes)
         return Plan(tuple(change for change in weighed if change is not None), delete_first=True)
 
@@ -152,7 +150,7 @@ class Server(Resource[ServerInputs, ServerState]):
         """Change the guest in place: settings live, the rest by redefining and, when it runs, restarting it."""
         node = self._site.node_to_change(ctx, new.node)
         work = self._work_for(ctx, node, node.domains.get(ctx, id), state, new)
-        changed = {change.field for change in (*compare(old, new), *compare(applied(state), new))}
+        changed = {change.field for change in (*compare(old, new), *compare(state, new))}
         if "disks" in changed:
             storage.refuse_shared(ctx, node.domains, work.disks, id)
         if "networks" in changed and work.ground is not None:
@@ -206,11 +204,6 @@ class Server(Resource[ServerInputs, ServerState]):
             pass
         for ref in own:
             release_volume(ctx, node.volumes, ref)
-
-
-def applied(state: ServerState) -> ServerInputs:
-    """The inputs that the guest was given last. After a failed update the engine keeps those from before it."""
-    return ServerInputs.model_construct(**{name: getattr(state, name) for name in ServerInputs.model_fields})
 
 
 def _unfinished(state: ServerState, changed: set[str]) -> ServerState:
