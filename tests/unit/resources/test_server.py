@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -232,6 +233,15 @@ def test_an_imported_server_is_what_it_was_made_as(world: World, image: str) -> 
         assert found.id == server.id
         assert found.state["rootDiskSize"] == server.state["rootDiskSize"]
         assert world.diff("Server", found, **inputs).empty
+
+
+def test_an_imported_guest_that_somebody_renamed_has_its_root_disk(world: World, made: Outcome, image: str) -> None:
+    guest = world.node.domains.guests[made.id]
+    guest.domain = replace(guest.domain, name="renamed")
+    found = operations.read(world.context(), world.resources["Server"], "renamed", None, None)
+    assert found is not None
+    assert (found.inputs or {})["image"] == image
+    assert found.state["rootDiskSize"] == made.state["rootDiskSize"]
 
 
 def test_a_guest_that_is_gone_is_gone(world: World, made: Outcome) -> None:

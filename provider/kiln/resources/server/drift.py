@@ -33,14 +33,16 @@ class Known:
 
 
 def own_root(ctx: Context, node: Node, domain: Domain) -> Volume | None:
-    """The root disk that was made with a guest that no state knows, in whatever pool it is."""
+    """The root disk of a guest that no state knows, in whatever pool it is: by the guest's name, or by an earlier name
+    that it was made under."""
     for disk in domain.disks:
         if disk.path is not None and disk.path.rpartition("/")[2] == storage.root_name(domain.name):
             with contextlib.suppress(NotFound):
                 volume = node.volumes.by_path(ctx, disk.path)
                 if storage.is_own(ctx, node.volumes, volume.ref):
                     return volume
-    return None
+    made = storage.made_with(ctx, node.volumes, domain).get("root")
+    return None if made is None else node.volumes.get(ctx, made)
 
 
 def _imported(ctx: Context, node: Node, domain: Domain, known: Known, root: Volume | None) -> ServerInputs:
