@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, InvalidStateError, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kiln.framework.context import Context
@@ -110,13 +111,10 @@ def unchanged(ctx: Context, source: Url, conditions: Mapping[str, str], patience
 
     if not conditions:
         return False
-    patience, doing = patience or Patience(), f"asking for changes of {source.name}"
     headers = {**_headers(_Transfer()), **conditions}
-    timeout = (ctx.remaining(patience.connect) or 0.001, ctx.remaining(patience.stall) or 0.001)
     with requests.Session() as session, contextlib.suppress(Transient, InputError), responses.told(source, "source"):
         session.max_redirects = MAX_REDIRECTS
-        get = lambda: session.get(source.url, headers=headers, timeout=timeout, stream=True)  # noqa: E731
-        with contextlib.closing(_patiently(ctx, get, doing)) as response:
+        with contextlib.closing(_ask(ctx, session, source, headers, patience or Patience())) as response:
             return bool(response.status_code == requests.codes.not_modified)
     return False
 
@@ -131,14 +129,8 @@ def _attempt(
     transfer: _Transfer,
     progress: Progress,
 ) -> None:
-    headers = _headers(transfer)
-    timeout = (ctx.remaining(patience.connect) or 0.001, ctx.remaining(patience.stall) or 0.001)
     with responses.told(source, path):
-        response = _patiently(
-            ctx,
-            lambda: session.get(source.url, headers=headers, timeout=timeout, stream=True),
-            f"fetching {source.name}",
-        )
+        response = _ask(ctx, session, source, _headers(transfer), patience)
     with contextlib.closing(response), responses.told(source, path):
         begins = responses.begin(response, source, path, transfer.received, transfer.tag)
         if begins.offset != transfer.received or begins.offset == 0:
@@ -153,6 +145,15 @@ def _attempt(
                 progress.add(len(data))
         ctx.check(f"fetching {source.name}")
         responses.require_whole(transfer.received, begins.total)
+
+
+def _ask(
+    ctx: Context, session: requests.Session, source: Url, headers: Mapping[str, str], patience: Patience
+) -> requests.Response:
+    """The response to a request, its body not read yet."""
+    timeout = (ctx.remaining(patience.connect) or 0.001, ctx.remaining(patience.stall) or 0.001)
+    get = partial(session.get, source.url, headers=headers, timeout=timeout, stream=True)
+    return _patiently(ctx, get, f"fetching {source.name}")
 
 
 def _headers(transfer: _Transfer) -> Mapping[str, str]:
