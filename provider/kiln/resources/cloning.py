@@ -68,14 +68,19 @@ def decide(image: Volume, mode: Mode, format: Literal["qcow2", "raw"] | None, si
             action=f"use at least {Size.of(image.virtual_size)}, or leave the size out",
         )
     virtual_size = size.bytes if size is not None else image.virtual_size
-    if mode == "linked" and format == "raw":
-        raise InputError("clone", "a linked clone cannot be raw", action="use format qcow2, or clone full")
+    check_mode(mode, format)
     if mode == "full":
         return Clone("full", format or "qcow2", virtual_size, "full was asked for")
     if format == "raw":
         return Clone("full", "raw", virtual_size, "a raw disk cannot share an image's blocks")
     reason = "linked was asked for" if mode == "linked" else "an overlay costs nothing until it is written to"
     return Clone("linked", "qcow2", virtual_size, reason)
+
+
+def check_mode(mode: Mode, format: Literal["qcow2", "raw"] | None) -> None:
+    """Refuse a linked clone in a format that has no backing file. Raises InputError."""
+    if mode == "linked" and format == "raw":
+        raise InputError("clone", "a linked clone cannot be raw", action="use format qcow2, or clone full")
 
 
 def image_chain(ctx: Context, volumes: Volumes, ref: VolumeRef, path: str) -> Sequence[Volume]:

@@ -112,8 +112,7 @@ class Disk(Resource[DiskInputs, DiskState]):
             cloning.check_size(new.size, "raw" if new.format == "raw" else "qcow2", "size")
         if new.image is not None and new.image is not UNKNOWN:
             volume_ref(new.image, "image")
-        if new.clone == "linked" and new.format == "raw":
-            raise InputError("clone", "a linked clone cannot be raw", action="use format qcow2, or clone full")
+        cloning.check_mode(new.clone, new.format)
         if new.clone == "linked" and new.image is None:
             raise InputError("clone", "only a disk that has an 'image' is a clone", action="drop 'clone', or set image")
         if old is not None and _shrinks(old.size, new.size):
