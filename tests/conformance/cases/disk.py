@@ -11,7 +11,8 @@ from kiln.ports.volumes import VolumeRef
 from kiln.resources.disk import Disk
 
 from tests.conformance.case import Case, Change, Drift
-from tests.conformance.world import ALIAS, OTHER, URI, World
+from tests.conformance.cases.place import PLACE
+from tests.conformance.world import URI, World
 
 REF = VolumeRef("kiln", "it")
 ONCE = "says how the disk is made; what it holds is the guest's since"
@@ -53,11 +54,8 @@ def vanish(world: World, id: str) -> None:
     world.here.volumes.delete(Context(), REF)
 
 
-PLACE = (
-    Change({"name": "other"}, Impact.REPLACE),
-    Change({"node": ALIAS}, Impact.LIVE),
-    Change({"node": OTHER}, Impact.REPLACE),
-    Change({"pool": "spare"}, Impact.REPLACE),
+ALWAYS = (
+    *PLACE,
     Change({"size": "4MiB"}, Impact.LIVE),
     Change({"size": "2048KiB"}, None),
     Change({"deletionPolicy": "retain"}, Impact.LIVE),
@@ -78,7 +76,7 @@ CLONE = Case(
     resource=Disk,
     prepare=clone,
     changes=(
-        *PLACE,
+        *ALWAYS,
         Change({"image": "kiln/other"}, Impact.REPLACE),
         Change({"clone": "full", "format": "raw"}, Impact.REPLACE),
         Change({"clone": "auto"}, None),

@@ -11,7 +11,8 @@ from kiln.ports.volumes import VolumeRef
 from kiln.resources.image import Image
 
 from tests.conformance.case import Case, Change
-from tests.conformance.world import ALIAS, OTHER, URI, World
+from tests.conformance.cases.place import PLACE
+from tests.conformance.world import URI, World
 from tests.unit.transfer.images import Qcow2
 
 RAW = b"disk".ljust(1 << 20, b"\1")
@@ -54,10 +55,7 @@ IMAGE = Case(
     resource=Image,
     prepare=prepare,
     changes=(
-        Change({"name": "other"}, Impact.REPLACE),
-        Change({"node": ALIAS}, Impact.LIVE),
-        Change({"node": OTHER}, Impact.REPLACE),
-        Change({"pool": "spare"}, Impact.REPLACE),
+        *PLACE,
         Change(
             {"source": "new.qcow2", "checksum": checksum(QCOW2), "format": "qcow2"},
             Impact.REPLACE,

@@ -15,7 +15,8 @@ from kiln.resources.server import Server
 from kiln.resources.server.storage import instance_id
 
 from tests.conformance.case import Case, Change, Drift, Stumble
-from tests.conformance.world import ALIAS, OTHER, URI, World
+from tests.conformance.cases.place import PLACE
+from tests.conformance.world import URI, World
 from tests.fakes.memory_domains import MemoryGuest
 
 NIC = {"network": "default", "mac": "52:54:00:00:00:07", "model": "e1000"}
@@ -174,10 +175,7 @@ SERVER = Case(
     resource=Server,
     prepare=prepare,
     changes=(
-        Change({"name": "other"}, Impact.REPLACE),
-        Change({"node": ALIAS}, Impact.LIVE),
-        Change({"node": OTHER}, Impact.REPLACE),
-        Change({"pool": "spare"}, Impact.REPLACE),
+        *PLACE,
         Change({"image": "kiln/other"}, Impact.REPLACE),
         Change({"diskSize": "16MiB"}, Impact.LIVE),
         Change({"diskSize": "8192KiB"}, None),
