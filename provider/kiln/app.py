@@ -78,7 +78,7 @@ class KilnProvider(Provider):
             uri = os.environ.get("LIBVIRT_DEFAULT_URI") or SYSTEM_URI
             config = config.model_copy(update={"uri": uri})
         if config.uri is not UNKNOWN and config.allow_insecure_transport is not UNKNOWN:
-            nodes(allow_insecure_transport=config.allow_insecure_transport).check_uri(config.uri, "uri")
+            self._reach(allow_insecure_transport=config.allow_insecure_transport).check_uri(config.uri, "uri")
         return config
 
     def configure(self, config: Any) -> None:
