@@ -7,7 +7,8 @@ from pathlib import Path
 import libvirt
 import pytest
 from kiln.framework.context import Context
-from kiln.framework.errors import InputError, Refused
+from kiln.framework.errors import InputError, KilnError, Refused
+from kiln.platforms.libvirt import devices
 from kiln.platforms.libvirt.xml.text import parse
 from kiln.ports.domains import DiskSpec, NicSpec
 from kiln.ports.nodes import Node
@@ -110,6 +111,22 @@ def test_free_slots_are_counted_and_a_network_is_changed_while_the_guest_runs(
     assert live is not None
     assert live.free_slots == 15
     assert [(nic.network, nic.bridge) for nic in live.nics] == [(None, "virbr0"), ("default", None)]
+
+
+def test_a_device_that_the_guest_does_not_let_go_of_is_told_and_stays(
+    node: Node, ctx: Context, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "UNPLUG_SECONDS", 0.5)
+    wanted = spec(name, nics=(NicSpec("52:54:00:00:00:0a", network="default"),))
+    node.domains.define(ctx, wanted)
+    node.domains.start(ctx, wanted.uuid)
+    live = node.domains.get(ctx, wanted.uuid).live
+    assert live is not None
+    with pytest.raises(KilnError, match="does not let go of the device"):
+        node.domains.unplug(ctx, wanted.uuid, live.nics[0])
+    again = node.domains.get(ctx, wanted.uuid).live
+    assert again is not None
+    assert list(again.nics) == list(live.nics)
 
 
 def test_an_efi_guest_runs_and_its_variables_go_with_it(node: Node, ctx: Context, name: str) -> None:

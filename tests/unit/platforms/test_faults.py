@@ -7,7 +7,7 @@ import pytest
 from kiln.framework.errors import Conflict, DeadlineExceeded, KilnError, NotFound, Refused, Unreachable
 from kiln.platforms.libvirt import codes
 from kiln.platforms.libvirt.codes import ErrorCode, ErrorDomain
-from kiln.platforms.libvirt.faults import code_of, message_of, tolerating, translate
+from kiln.platforms.libvirt.faults import code_of, message_of, tolerating, translate, unopened
 
 from tests.unit.platforms.fake_libvirt import FakeError
 
@@ -112,6 +112,11 @@ def test_a_size_that_no_file_can_have_is_refused(code: ErrorCode, message: str) 
     error = translate(FakeError(code, message), "make volume 'x'", "qemu:///system")
     assert type(error) is Refused
     assert "smaller" in (error.action or "")
+
+
+def test_a_child_that_grpc_killed_is_told_with_the_way_around() -> None:
+    error = FakeError(ErrorCode.INTERNAL_ERROR, "Child process (ssh) unexpected fatal signal 6")
+    assert "GRPC_ENABLE_FORK_SUPPORT=0" in (unopened(error, "connect", "qemu:///session").action or "")
 
 
 @pytest.mark.parametrize("code", [ErrorCode.SYSTEM_ERROR, ErrorCode.INTERNAL_ERROR])
