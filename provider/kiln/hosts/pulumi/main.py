@@ -56,6 +56,8 @@ def main() -> None:
     # libvirt's client forks, to run ssh or a session's daemon. gRPC's own handlers of fork(2), which are put in place
     # when it is imported, kill such a child as long as requests are served.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+    # pydantic looks for plugins of its own in everything that is installed, at the first model of each process.
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "1"
     status = run(load_provider=load, arguments=sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
