@@ -85,3 +85,20 @@ def test_a_guest_is_made_on_a_node_that_is_reached_over_ssh(
     assert stack.up(here).changed == {"update": 3}
     assert inventory.domain(name).ID() == ran
     assert stack.resources()[name]["outputs"]["console"]["command"] == f"virsh -c '{URI}' console {name}"
+
+
+def test_a_disk_is_made_over_ssh_with_no_plugin_once_grpc_lets_it_start_ssh(
+    stacks: Callable[..., Stack], prefix: str, pool: TestPool, remote: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRPC_ENABLE_FORK_SUPPORT", "0")
+    stack, name = stacks(), f"{prefix}-bare"
+
+    def program() -> None:
+        from kiln.dynamic import Disk
+
+        pulumi.export("path", Disk(name, node=remote, pool=pool.name, size="8MiB").path)
+
+    assert stack.up(program).outputs["path"] == str(pool.directory / name)
+    assert stack.refresh().changed == {}
+    stack.destroy()
+    assert name not in pool.files()
