@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -74,15 +75,31 @@ def local_file(site: Site, source: Source, path: str) -> Path | None:
     where = locate(resolve(site, source), path)
     if not isinstance(where, File):
         return None
-    if where.path.is_dir():
-        raise InputError(path, f"'{where.path}' is a directory", action="name the file in it")
-    if not where.path.is_file():
-        raise InputError(
-            path,
-            f"there is no file '{where.path}'",
-            action="check the path; a relative one starts at the program's directory, then at the imageStore",
-        )
+    _require_file(where.path, path)
     return where.path
+
+
+_OTHERS = (
+    (stat.S_ISDIR, "a directory", "name the file in it"),
+    (stat.S_ISFIFO, "a named pipe", "write what comes out of it to a file, and name that"),
+    (stat.S_ISSOCK, "a socket", "name the file that holds the content"),
+    (stat.S_ISCHR, "a device that streams characters", "name a file; leave the source out of a Disk for a blank one"),
+    (stat.S_ISBLK, "a block device", "copy it to a file (qemu-img convert -O qcow2 DEVICE FILE), and name that"),
+)
+
+
+def _require_file(file: Path, path: str) -> None:
+    """Refuse what is no regular file, saying what it is. Raises InputError at ``path``."""
+    action = "check the path; a relative one starts at the program's directory, then at the imageStore"
+    try:
+        mode = file.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: no file can have that name
+        raise InputError(path, f"there is no file '{file}'", action=action) from error
+    except OSError as error:
+        raise InputError(path, f"'{file}' cannot be looked at", cause=error.strerror, action=action) from error
+    for is_kind, kind, action in _OTHERS:
+        if is_kind(mode):
+            raise InputError(path, f"'{file}' is {kind}, not a file", action=action)
 
 
 def look(site: Site, source: Source, path: str, format: Format | None) -> None:

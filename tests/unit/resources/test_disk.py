@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from typing import Any
 
 import pytest
@@ -50,6 +52,33 @@ def test_names_and_pools_once_resolved_are_kept(world: World) -> None:
 )
 def test_contradictions_are_refused_at_their_property(world: World, inputs: dict[str, Any], path: str) -> None:
     assert refused(world, **inputs)[0] == path
+
+
+@pytest.mark.parametrize("kind", ["a named pipe", "a socket", "a directory", "a device that streams characters"])
+def test_a_source_that_is_no_file_is_refused_by_what_it_is(world: World, kind: str) -> None:
+    place = world.files / "place"
+    match kind:
+        case "a named pipe":
+            os.mkfifo(place)
+        case "a socket":
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(str(place))
+        case "a directory":
+            place.mkdir()
+        case _:
+            place.symlink_to("/dev/null")
+    path, message = refused(world, source=str(place))
+    assert path == "source"
+    assert f"'{place}' is {kind}, not a file" in message
+    with pytest.raises(InputErrors, match=kind) as caught:
+        world.check("Image", "it", {"source": world.raw(), "kernel": str(place)})
+    assert [error.path for error in caught.value.errors] == ["kernel"]
+
+
+def test_a_source_that_is_not_there_or_cannot_be_looked_at_says_so(world: World) -> None:
+    assert "there is no file" in refused(world, source=str(world.files / "nowhere"))[1]
+    assert "there is no file" in refused(world, source=f"{world.raw()}/below-a-file")[1]
+    assert "cannot be looked at" in refused(world, source=str(world.files / ("x" * 300)))[1]
 
 
 def test_a_smaller_size_is_refused_before_anything_happens(world: World) -> None:
