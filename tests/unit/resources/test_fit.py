@@ -9,10 +9,13 @@ import pytest
 from kiln.framework import operations
 from kiln.framework.context import Context
 from kiln.framework.errors import InputError, InputErrors, KilnError, Unreachable
+from kiln.framework.model import parse
 from kiln.framework.operations import Outcome, Partial
 from kiln.framework.values import UNKNOWN
+from kiln.resources.server.model import ServerInputs
+from kiln.resources.server.storage import plan_root
 
-from tests.unit.resources.world import URI, World
+from tests.unit.resources.world import URI, Steps, World
 
 TOO_MUCH = [
     ({"memory": "5GiB"}, "memory"),
@@ -106,6 +109,30 @@ def test_a_boot_file_that_is_not_there_is_refused_before_anything_is_made_or_cha
 def test_a_boot_file_may_be_made_by_the_program_and_so_is_not_looked_for_in_a_check(world: World) -> None:
     world.node.absent_files.add(BOOT["kernel"])
     world.check("Server", "it", {"disks": [], "boot": BOOT})
+
+
+def test_a_command_line_is_refused_before_anything_is_made_or_changed_where_the_image_has_no_kernel(
+    world: World,
+) -> None:
+    image = world.create("Image", "base", source=world.raw()).id
+    running = world.create("Server", "it", image=image)
+    before, steps = (dict(world.node.domains.guests), world.inventory()), Steps()
+    with pytest.raises(InputError) as of_create:
+        world.create("Server", "other", steps, image=image, boot={"cmdline": "quiet"})
+    with pytest.raises(InputError) as of_update:
+        world.update("Server", running, steps, boot={"cmdline": "quiet"})
+    assert (of_create.value.path, of_update.value.path) == ("boot.cmdline", "boot.cmdline")
+    assert (dict(world.node.domains.guests), world.inventory()) == before
+    assert steps.seen == []
+
+
+def test_a_command_line_is_taken_by_the_kernel_that_the_image_brings(world: World) -> None:
+    image = world.create("Image", "base", source=world.raw(), kernel=world.raw("k"), cmdline="quiet").id
+    inputs = parse(ServerInputs, world.check("Server", "it", {"image": image, "boot": {"cmdline": "debug"}}))
+    planned = plan_root(world.context(), world.node.volumes, inputs)
+    assert planned is not None
+    assert planned.boot is not None
+    assert (planned.boot.kernel.rpartition("/")[2], planned.boot.cmdline) == ("base.kernel", "debug")
 
 
 def fails_to_start(world: World, monkeypatch: pytest.MonkeyPatch, error: KilnError) -> None:
