@@ -20,7 +20,7 @@ from kiln.ports.marks import Mark
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef
 from kiln.resources import cloning, content
-from kiln.resources.names import Name, split_import_id, volume_ref
+from kiln.resources.names import Name, split_import_id, volume_id, volume_ref
 from kiln.resources.origin import known_source, origin
 from kiln.resources.ownership import Claim, finished, new_mark, refuse_overlaid, release_volume
 from kiln.resources.site import Site, require_known_pool
@@ -136,6 +136,10 @@ class Disk(Resource[DiskInputs, DiskState]):
         if plan.replaces and new.source is not None:
             content.rehearse(ctx, self._site, content.Wanted(new.source, "source"))
         return plan
+
+    def planned_id(self, inputs: DiskInputs) -> str | None:
+        """Its pool and name, which are inputs."""
+        return volume_id(inputs.pool, inputs.name)
 
     def create(self, ctx: Context, inputs: DiskInputs) -> Created[DiskState]:
         """Claim the name, make the volume, mark it done; undone on failure."""

@@ -18,7 +18,7 @@ from kiln.ports.marks import Mark
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef, Volumes
 from kiln.resources import cloning, content
-from kiln.resources.names import Name, Text, check_lines, split_import_id, volume_ref
+from kiln.resources.names import Name, Text, check_lines, split_import_id, volume_id, volume_ref
 from kiln.resources.origin import known_source, origin
 from kiln.resources.ownership import Claim, finished, new_mark, refuse_overlaid, release_volume
 from kiln.resources.site import Site, require_known_pool
@@ -148,6 +148,10 @@ class Image(Resource[ImageInputs, ImageState]):
             content.rehearse_file(ctx, self._site, new.kernel, "kernel")
             content.rehearse_file(ctx, self._site, new.initrd, "initrd")
         return plan
+
+    def planned_id(self, inputs: ImageInputs) -> str | None:
+        """Its pool and name, which are inputs."""
+        return volume_id(inputs.pool, inputs.name)
 
     def create(self, ctx: Context, inputs: ImageInputs) -> Created[ImageState]:
         """Fetch, inspect, verify, copy; nothing stays under the final name unless all of it succeeded."""
