@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -30,7 +31,8 @@ Source = str | Asset
 class Wanted:
     """Content that is asked for: ``path`` is the property that names the ``source``.
 
-    The content must be of ``format``; a disk, whatever its format, is stored as ``stored_as``.
+    The content must be of ``format``; a disk, whatever its format, is stored as ``stored_as``. ``accept`` raises
+    InputError for content that is not to be stored.
     """
 
     source: Source
@@ -38,6 +40,7 @@ class Wanted:
     checksum: str | None = None
     format: Format | None = None
     stored_as: Format | None = None
+    accept: Callable[[Content], None] = lambda found: None
 
 
 @dataclass(frozen=True)
@@ -102,13 +105,21 @@ def _require_file(file: Path, path: str) -> None:
             raise InputError(path, f"'{file}' is {kind}, not a file", action=action)
 
 
-def look(site: Site, source: Source, path: str, format: Format | None) -> None:
+def look(site: Site, wanted: Wanted) -> None:
     """See early what can be seen early: a local file is there, and is content that can be used. Raises InputError."""
-    if source is UNKNOWN:
+    if wanted.source is UNKNOWN:
         return
-    file = local_file(site, source, path)
+    file = local_file(site, wanted.source, wanted.path)
     if file is not None and not is_compressed(file):
-        inspect(file, path=path, stated=None if format is UNKNOWN else format)
+        _inspected(file, wanted)
+
+
+def _inspected(file: Path, wanted: Wanted, name: str = "") -> Content:
+    """What a file on this machine holds, once it is seen to be what is wanted. Raises InputError."""
+    stated = None if wanted.format is UNKNOWN else wanted.format
+    found = inspect(file, path=wanted.path, stated=stated, name=name)
+    wanted.accept(found)
+    return found
 
 
 def look_at_file(site: Site, source: Source, path: str) -> None:
@@ -144,7 +155,7 @@ def rehearse(ctx: Context, site: Site, wanted: Wanted) -> None:
         return
     checksum = parse_checksum(wanted.checksum) if wanted.checksum else None
     with fetched(ctx, resolve(site, wanted.source), path=wanted.path, checksum=checksum, keep=True) as file:
-        inspect(file.path, path=wanted.path, stated=None if wanted.format is UNKNOWN else wanted.format, name=file.name)
+        _inspected(file.path, wanted, file.name)
 
 
 def rehearse_file(ctx: Context, site: Site, source: Source | None, path: str) -> None:
@@ -195,7 +206,7 @@ def store(ctx: Context, site: Site, volumes: Volumes, ref: VolumeRef, wanted: Wa
     """Fetch, inspect, verify and copy content into the volume ``ref``, which the caller has claimed with ``mark``."""
     checksum = parse_checksum(wanted.checksum) if wanted.checksum else None
     with fetched(ctx, resolve(site, wanted.source), path=wanted.path, checksum=checksum) as file:
-        content = inspect(file.path, path=wanted.path, stated=wanted.format, name=file.name)
+        content = _inspected(file.path, wanted, file.name)
         becomes = content.format if content.kind == "iso" else wanted.stored_as or content.format
         put = upload(ctx, volumes, ref, file, content, mark, format=becomes)
         same = not file.is_temporary and becomes == content.format

@@ -116,7 +116,7 @@ class Image(Resource[ImageInputs, ImageState]):
         if new.checksum is not None and new.checksum is not UNKNOWN:
             content.check_checksum(new.checksum, "checksum")
         check_lines(new.cmdline, "cmdline")
-        content.look(self._site, new.source, "source", new.format)
+        content.look(self._site, content.Wanted(new.source, "source", format=new.format))
         if new.checksum is not None:
             content.verify(ctx, self._site, new.source, new.checksum)
         for path, source in (("kernel", new.kernel), ("initrd", new.initrd)):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -186,6 +188,57 @@ def test_a_clone_of_an_iso_is_a_cd(world: World) -> None:
     disk = plain(world.create("Disk", "it", image=image.id))
     assert disk["kind"] == "iso"
     assert disk["cloneMethod"].startswith("full: a CD")
+
+
+STATED = [{"size": "1GiB"}, {"format": "qcow2"}, {"format": "raw"}]
+
+
+@pytest.mark.parametrize("stated", STATED, ids=str)
+def test_a_size_or_format_for_a_cd_is_refused_in_the_check_of_a_local_source(
+    world: World, stated: dict[str, Any]
+) -> None:
+    path, message = refused(world, source=world.iso(), **stated)
+    assert path == next(iter(stated))
+    assert f"a CD has the {path} of its content" in message
+    world.check("Disk", "it", {"source": world.iso(), path: UNKNOWN})
+
+
+@pytest.mark.parametrize("stated", STATED, ids=str)
+@pytest.mark.parametrize("made_from", ["image", "source"])
+def test_a_size_or_format_for_a_cd_is_refused_before_anything_is_made(
+    world: World, stated: dict[str, Any], made_from: str
+) -> None:
+    """Also where a check cannot look: at a compressed source, and at an image."""
+    packed = world.files / "cd.iso.gz"
+    packed.write_bytes(gzip.compress(Path(world.iso()).read_bytes()))
+    content = {"source": str(packed), "image": world.create("Image", "cd", source=world.iso()).id}
+    program: dict[str, Any] = {made_from: content[made_from]}
+    before = world.inventory()
+    with pytest.raises(InputError) as caught:
+        world.create("Disk", "it", **program, **stated)
+    assert caught.value.path == next(iter(stated))
+    assert world.inventory() == before
+    made = world.create("Disk", "it", **program)
+    with pytest.raises(InputError) as caught:
+        world.diff("Disk", made, **stated)
+    assert caught.value.path == next(iter(stated))
+
+
+def test_a_disk_is_not_replaced_by_a_cd_that_cannot_be_made(world: World) -> None:
+    cd = world.create("Image", "cd", source=world.iso()).id
+    other = world.create("Image", "other", source=world.raw()).id
+    made = world.create("Disk", "it", image=other, size="2MiB")
+    with pytest.raises(InputError, match="a CD has the size"):
+        world.diff("Disk", made, image=cd)
+    assert world.diff("Disk", made, image="kiln/made-in-this-run").replaces
+    assert world.diff("Disk", made, image=cd, size=None).replaces
+    installer = world.create("Disk", "installer", source=world.iso())
+    assert world.diff("Disk", installer, source=None, size="1MiB").replaces
+
+
+def test_an_imported_cd_states_no_size_and_no_format(world: World) -> None:
+    world.create("Disk", "it", source=world.iso())
+    assert {"size", "format"}.isdisjoint(world.imported("Disk", f"{POOL}/it").inputs or {})
 
 
 def test_a_disk_that_grew_is_told_as_drift_and_a_gone_one_as_gone(world: World) -> None:
