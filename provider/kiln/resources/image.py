@@ -108,7 +108,7 @@ class Image(Resource[ImageInputs, ImageState]):
         self._site = site
 
     def check(self, ctx: Context, new: ImageInputs, old: ImageInputs | None) -> ImageInputs:
-        """Resolve node and pool; look at local content as far as that is cheap."""
+        """Resolve node and pool; look at local content as far as that is cheap, and at the node's architecture."""
         uri = self._site.uri_for(new.node, old.node if old else None)
         for path, needs in (("initrd", new.initrd), ("cmdline", new.cmdline)):
             if needs is not None and new.kernel is None:
@@ -122,6 +122,8 @@ class Image(Resource[ImageInputs, ImageState]):
         for path, source in (("kernel", new.kernel), ("initrd", new.initrd)):
             if source is not None:
                 content.look_at_file(self._site, source, path)
+        if new.architecture is not None:
+            self._site.look(ctx, uri, lambda node: _check_architecture(new, node.facts(ctx).arch))
         return new.model_copy(update={"node": uri, "pool": new.pool or self._site.pool_for(uri)})
 
     def diff(self, ctx: Context, id: str, state: ImageState, old: ImageInputs, new: ImageInputs) -> Plan:

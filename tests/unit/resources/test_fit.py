@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from kiln.framework.errors import InputError, InputErrors, KilnError, Unreachabl
 from kiln.framework.model import parse
 from kiln.framework.operations import Outcome, Partial
 from kiln.framework.values import UNKNOWN
+from kiln.ports.volumes import VolumeRef
 from kiln.resources.server.model import ServerInputs
 from kiln.resources.server.storage import plan_root
 
-from tests.unit.resources.world import URI, Steps, World
+from tests.unit.resources.world import POOL, URI, Steps, World
 
 TOO_MUCH = [
     ({"memory": "5GiB"}, "memory"),
@@ -48,6 +50,32 @@ def test_more_than_the_node_has_is_refused_before_an_update_touches_the_guest(
     assert caught.value.path == path
     assert world.node.domains.guests == before
     assert world.node.domains.get(world.context(), running.id).state == "running"
+
+
+def test_an_image_for_another_architecture_is_refused_at_image(world: World, running: Outcome) -> None:
+    """Such as one in a pool that nodes of two architectures share."""
+    image, ref = world.create("Image", "base", source=world.raw(), architecture="x86_64").id, VolumeRef(POOL, "base")
+    server, old = world.resources["Server"], world.inputs("Server", running)
+    inputs = world.check("Server", "other", {"image": image})
+    mark = world.node.volumes.read_mark(world.context(), ref)
+    assert mark is not None
+    world.node.volumes.write_mark(world.context(), ref, replace(mark, info={**mark.info, "architecture": "aarch64"}))
+    before = world.inventory()
+    with pytest.raises(InputErrors, match="is for aarch64 and memory:///node is x86_64") as caught:
+        world.check("Server", "other", {"image": image})
+    assert [error.path for error in caught.value.errors] == ["image"]
+    with pytest.raises(InputError, match="aarch64") as of_create:
+        operations.create(world.context(), server, inputs)
+    with pytest.raises(InputError, match="aarch64") as of_update:
+        operations.update(world.context(), server, running.id, running.state, old, {**old, "image": image})
+    assert (of_create.value.path, of_update.value.path) == ("image", "image")
+    assert world.inventory() == before
+
+
+def test_an_image_that_is_not_there_yet_or_states_no_architecture_fits(world: World) -> None:
+    world.check("Server", "it", {"image": "kiln/made-in-this-run"})
+    world.check("Server", "it", {"image": "nowhere/made-in-this-run"})
+    world.check("Server", "it", {"image": world.create("Image", "base", source=world.raw()).id})
 
 
 def test_several_guests_may_have_more_together_than_the_node_has(world: World) -> None:
