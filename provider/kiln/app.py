@@ -62,7 +62,6 @@ class KilnProvider(Provider):
     version: ClassVar[str] = kiln.__version__
     display_name: ClassVar[str] = "Kiln"
     description: ClassVar[str] = "Virtual machines on hosts that you run yourself, through libvirt."
-    homepage: ClassVar[str] = "https://github.com/kiln-iac/kiln"
     Config = ProviderConfig
     kinds: ClassVar[tuple[type[AnyResource], ...]] = KINDS
 

@@ -144,3 +144,16 @@ def test_a_guest_whose_root_disk_is_gone_is_made_anew(
     stack.up(program)
     assert f"{name}-root" in pool.files()
     assert stack.preview(program).changed == {}
+
+
+def test_an_image_whose_volume_is_gone_is_made_again_as_the_preview_says_and_its_guests_stay(
+    stack: Stack, prefix: str, program: Program, inventory: Inventory, pool: TestPool
+) -> None:
+    ran = inventory.domain(f"{prefix}-off").ID()
+    (pool.directory / f"{prefix}-image").unlink()
+    stack.refresh()
+    assert f"{prefix}-image" not in stack.resources()
+    assert stack.preview(program).changed == {"create": 1}
+    assert stack.up(program).changed == {"create": 1}
+    assert inventory.domain(f"{prefix}-off").ID() == ran
+    assert stack.preview(program).changed == {}

@@ -143,7 +143,6 @@ class MemoryVolumes:
                 virtual_size=virtual_size,
                 allocation=0,
                 backing=None if backing is None else backing.path,
-                backing_format=None if backing is None else backing.format,
             )
             pool.volumes[ref.name] = made
             pool.contents[ref.name] = Content(length=virtual_size if made.format == "raw" else 0)

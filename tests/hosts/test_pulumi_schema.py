@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from kiln.framework import schema as neutral
@@ -32,6 +32,17 @@ def test_the_plugin_serves_it(plugin: Plugin, schema: dict[str, Any]) -> None:
 
 def test_it_is_the_same_every_time(schema: dict[str, Any]) -> None:
     assert json.dumps(document(neutral.of(ToyProvider()))) == json.dumps(schema)
+
+
+def test_it_has_the_addresses_of_a_provider_that_has_some_and_no_other(schema: dict[str, Any]) -> None:
+    class Homeless(ToyProvider):
+        homepage: ClassVar[str] = ""
+
+    assert schema["homepage"] == schema["repository"] == "https://example.com/toy"
+    assert schema["language"]["go"]["importBasePath"] == "example.com/toy/sdk/go/toy"
+    without = document(neutral.of(Homeless()))
+    assert not {"homepage", "repository", "pluginDownloadURL"} & set(without)
+    assert "importBasePath" not in without["language"]["go"]
 
 
 def test_inputs_and_outputs_are_told_apart(thing: dict[str, Any]) -> None:

@@ -90,7 +90,8 @@ class Model(BaseModel):
     """Base of all inputs, states and the objects nested in them.
 
     Property names are camelCase outside and snake_case inside. A value that is not yet known is ``UNKNOWN`` and passes
-    validation; a list or map that holds one is ``UNKNOWN`` as a whole. Instances are immutable.
+    validation; a list or map that holds one is ``UNKNOWN`` as a whole. A number may be written as a string, never as a
+    boolean. Instances are immutable.
     """
 
     model_config = ConfigDict(
@@ -103,11 +104,14 @@ class Model(BaseModel):
         if value is UNKNOWN:
             return UNKNOWN
         try:
-            return handler(value)
+            found = handler(value)
         except ValidationError:
             if has_unknown(value):
                 return UNKNOWN
             raise
+        if isinstance(value, bool) and not isinstance(found, bool):  # pydantic takes it for 1 or 0
+            raise ValueError(f"{str(value).lower()} is not a number; use one, such as 2")
+        return found
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

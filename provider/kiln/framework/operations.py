@@ -30,7 +30,7 @@ class Autoname:
 
 @dataclass(frozen=True)
 class Outcome:
-    """An object as a host reports it: ``inputs`` are only set by ``read``."""
+    """An object as a host reports it: ``inputs`` are only set by ``read``, ``id`` may be empty in a preview."""
 
     id: str
     state: dict[str, Any]
@@ -103,12 +103,12 @@ def _unfinished(resource: AnyResource, state: Data) -> list[Change]:
 
 
 def create(ctx: Context, resource: AnyResource, inputs: Data, *, preview: bool = False) -> Outcome:
-    """Make the object. In a preview nothing is done and every output is unknown."""
+    """Make the object. In a preview nothing is done, every output is unknown, and an id that is not either is empty."""
     secrets = set(secret_paths(inputs))
     model = parse(resource.Inputs, reveal(inputs))
     if preview:
         state = model.wire() | {key: UNKNOWN for key, _ in _outputs(resource.State)}
-        return Outcome("", mark_secrets(resource.State, state, secrets))
+        return Outcome(resource.planned_id(model) or "", mark_secrets(resource.State, state, secrets))
     try:
         made = resource.create(ctx, model)
     except PartialCreate as partial:

@@ -24,13 +24,14 @@ class Function:
 
 
 class Provider(ABC):
-    """What a host serves. ``kinds`` are the resource classes, known before anything is configured."""
+    """What a host serves. ``kinds`` are the resource classes, known before anything is configured. ``homepage`` is
+    where defects are reported and the source is, empty while there is no such place."""
 
     name: ClassVar[str]
     version: ClassVar[str]
     display_name: ClassVar[str]
     description: ClassVar[str]
-    homepage: ClassVar[str]
+    homepage: ClassVar[str] = ""
     Config: ClassVar[type[Model]]
     kinds: ClassVar[Sequence[type[AnyResource]]]
 

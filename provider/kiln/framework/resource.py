@@ -55,6 +55,13 @@ class Resource(ABC, Generic[I, S]):
         """What going from ``old`` to ``new`` does; reads only."""
         return Plan(compare(old, new), delete_first=self.delete_first)
 
+    def planned_id(self, inputs: I) -> str | None:
+        """The id of the object that these inputs, of which some may be unknown, make; None where only making it tells.
+
+        A preview tells it, so that what names the object by its id is seen not to change when it is made again.
+        """
+        return None
+
     @abstractmethod
     def create(self, ctx: Context, inputs: I) -> Created[S]:
         """Make the object. Raises PartialCreate when it exists but is not finished."""

@@ -59,7 +59,7 @@ class Temporary:
 class Volume:
     """A volume as the node sees it. Sizes are bytes. ``format`` is what QEMU opens it as: the image of a CD is ``raw``.
 
-    ``backing`` is the path of the file this one is an overlay of, or None; ``backing_format`` belongs to it.
+    ``backing`` is the path of the file this one is an overlay of, or None.
     """
 
     ref: VolumeRef
@@ -68,7 +68,6 @@ class Volume:
     virtual_size: int
     allocation: int
     backing: str | None = None
-    backing_format: str | None = None
 
 
 @dataclass(frozen=True)

@@ -127,6 +127,18 @@ def refuse_iso(image: Volume, iso: bool, path: str) -> None:
         )
 
 
+def check_cd(size: Size | None, format: Literal["qcow2", "raw"] | None) -> None:
+    """Refuse a size or format for a disk whose content is an ISO. Raises InputError at the property."""
+    for path, stated in (("size", size), ("format", format)):
+        if stated is not None and stated is not UNKNOWN:
+            raise InputError(
+                path,
+                f"a CD has the {path} of its content",
+                cause="the content is an ISO, which is stored as it is and never written to",
+                action=f"drop '{path}'",
+            )
+
+
 def grow(ctx: Context, volumes: Volumes, ref: VolumeRef, virtual_size: int) -> None:
     """Grow a volume that no running guest uses; it is never shrunk."""
     current = volumes.get(ctx, ref).virtual_size

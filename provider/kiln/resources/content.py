@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -29,7 +31,8 @@ Source = str | Asset
 class Wanted:
     """Content that is asked for: ``path`` is the property that names the ``source``.
 
-    The content must be of ``format``; a disk, whatever its format, is stored as ``stored_as``.
+    The content must be of ``format``; a disk, whatever its format, is stored as ``stored_as``. ``accept`` raises
+    InputError for content that is not to be stored.
     """
 
     source: Source
@@ -37,6 +40,7 @@ class Wanted:
     checksum: str | None = None
     format: Format | None = None
     stored_as: Format | None = None
+    accept: Callable[[Content], None] = lambda found: None
 
 
 @dataclass(frozen=True)
@@ -74,24 +78,48 @@ def local_file(site: Site, source: Source, path: str) -> Path | None:
     where = locate(resolve(site, source), path)
     if not isinstance(where, File):
         return None
-    if where.path.is_dir():
-        raise InputError(path, f"'{where.path}' is a directory", action="name the file in it")
-    if not where.path.is_file():
-        raise InputError(
-            path,
-            f"there is no file '{where.path}'",
-            action="check the path; a relative one starts at the program's directory, then at the imageStore",
-        )
+    _require_file(where.path, path)
     return where.path
 
 
-def look(site: Site, source: Source, path: str, format: Format | None) -> None:
+_OTHERS = (
+    (stat.S_ISDIR, "a directory", "name the file in it"),
+    (stat.S_ISFIFO, "a named pipe", "write what comes out of it to a file, and name that"),
+    (stat.S_ISSOCK, "a socket", "name the file that holds the content"),
+    (stat.S_ISCHR, "a device that streams characters", "name a file; leave the source out of a Disk for a blank one"),
+    (stat.S_ISBLK, "a block device", "copy it to a file (qemu-img convert -O qcow2 DEVICE FILE), and name that"),
+)
+
+
+def _require_file(file: Path, path: str) -> None:
+    """Refuse what is no regular file, saying what it is. Raises InputError at ``path``."""
+    action = "check the path; a relative one starts at the program's directory, then at the imageStore"
+    try:
+        mode = file.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: no file can have that name
+        raise InputError(path, f"there is no file '{file}'", action=action) from error
+    except OSError as error:
+        raise InputError(path, f"'{file}' cannot be looked at", cause=error.strerror, action=action) from error
+    for is_kind, kind, action in _OTHERS:
+        if is_kind(mode):
+            raise InputError(path, f"'{file}' is {kind}, not a file", action=action)
+
+
+def look(site: Site, wanted: Wanted) -> None:
     """See early what can be seen early: a local file is there, and is content that can be used. Raises InputError."""
-    if source is UNKNOWN:
+    if wanted.source is UNKNOWN:
         return
-    file = local_file(site, source, path)
+    file = local_file(site, wanted.source, wanted.path)
     if file is not None and not is_compressed(file):
-        inspect(file, path=path, stated=None if format is UNKNOWN else format)
+        _inspected(file, wanted)
+
+
+def _inspected(file: Path, wanted: Wanted, name: str = "") -> Content:
+    """What a file on this machine holds, once it is seen to be what is wanted. Raises InputError."""
+    stated = None if wanted.format is UNKNOWN else wanted.format
+    found = inspect(file, path=wanted.path, stated=stated, name=name)
+    wanted.accept(found)
+    return found
 
 
 def look_at_file(site: Site, source: Source, path: str) -> None:
@@ -127,7 +155,7 @@ def rehearse(ctx: Context, site: Site, wanted: Wanted) -> None:
         return
     checksum = parse_checksum(wanted.checksum) if wanted.checksum else None
     with fetched(ctx, resolve(site, wanted.source), path=wanted.path, checksum=checksum, keep=True) as file:
-        inspect(file.path, path=wanted.path, stated=None if wanted.format is UNKNOWN else wanted.format, name=file.name)
+        _inspected(file.path, wanted, file.name)
 
 
 def rehearse_file(ctx: Context, site: Site, source: Source | None, path: str) -> None:
@@ -178,7 +206,7 @@ def store(ctx: Context, site: Site, volumes: Volumes, ref: VolumeRef, wanted: Wa
     """Fetch, inspect, verify and copy content into the volume ``ref``, which the caller has claimed with ``mark``."""
     checksum = parse_checksum(wanted.checksum) if wanted.checksum else None
     with fetched(ctx, resolve(site, wanted.source), path=wanted.path, checksum=checksum) as file:
-        content = inspect(file.path, path=wanted.path, stated=wanted.format, name=file.name)
+        content = _inspected(file.path, wanted, file.name)
         becomes = content.format if content.kind == "iso" else wanted.stored_as or content.format
         put = upload(ctx, volumes, ref, file, content, mark, format=becomes)
         same = not file.is_temporary and becomes == content.format

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -20,10 +21,11 @@ from kiln.ports.marks import Mark
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef
 from kiln.resources import cloning, content
-from kiln.resources.names import Name, split_import_id, volume_ref
+from kiln.resources.names import Name, split_import_id, volume_id, volume_ref
 from kiln.resources.origin import known_source, origin
 from kiln.resources.ownership import Claim, finished, new_mark, refuse_overlaid, release_volume
 from kiln.resources.site import Site, require_known_pool
+from kiln.transfer.content import Content
 
 DiskSize = Annotated[Size, AfterValidator(multiple_of(512, "a whole number of 512-byte sectors"))]
 
@@ -39,12 +41,12 @@ class DiskInputs(Model):
         "Content of the disk: a path, a `file:`, `http:` or `https:` URL, or an asset. An ISO makes the disk a CD."
     )
     size: DiskSize | None = prop(
-        "Size of the disk that a guest sees. It can grow in place and never shrink.",
+        "Size of the disk that a guest sees. It can grow in place and never shrink. A CD takes none.",
         impact=Impact.LIVE,
         default_doc="the size of the image or source; required for a blank disk",
     )
     format: Literal["qcow2", "raw"] | None = prop(
-        "Format of the volume. A source of another format is converted.",
+        "Format of the volume. A source of another format is converted. A CD takes none.",
         default_doc="the source's; `qcow2` for clones and blank disks",
     )
     clone: Literal["auto", "linked", "full"] = prop(
@@ -118,7 +120,7 @@ class Disk(Resource[DiskInputs, DiskState]):
         if old is not None and _shrinks(old.size, new.size):
             raise _no_shrinking(old.size, new.size)
         if new.source is not None:
-            content.look(self._site, new.source, "source", None)
+            content.look(self._site, _wanted(new))
         return new.model_copy(update={"node": uri, "pool": new.pool or self._site.pool_for(uri)})
 
     def diff(self, ctx: Context, id: str, state: DiskState, old: DiskInputs, new: DiskInputs) -> Plan:
@@ -134,8 +136,25 @@ class Disk(Resource[DiskInputs, DiskState]):
                 changes.append(change)
         plan = Plan(tuple(self._site.weigh_node(ctx, state.node_identity, changes)), delete_first=True)
         if plan.replaces and new.source is not None:
-            content.rehearse(ctx, self._site, content.Wanted(new.source, "source"))
+            content.rehearse(ctx, self._site, _wanted(new))
+        elif plan.touches("image"):
+            self._look_at_image(ctx, new)
+        elif state.kind == "iso" and not plan.touches("source"):
+            cloning.check_cd(new.size, new.format)
         return plan
+
+    def _look_at_image(self, ctx: Context, new: DiskInputs) -> None:
+        """Refuse a size or format for a clone of an ISO. An image that is not there yet, the program may be making."""
+        if new.image is None or UNKNOWN in (new.image, new.node):
+            return
+        volumes = self._site.node(ctx, new.node).volumes
+        with suppress(NotFound):
+            if cloning.holds_iso(ctx, volumes, volumes.get(ctx, volume_ref(new.image, "image"))):
+                cloning.check_cd(new.size, new.format)
+
+    def planned_id(self, inputs: DiskInputs) -> str | None:
+        """Its pool and name, which are inputs."""
+        return volume_id(inputs.pool, inputs.name)
 
     def create(self, ctx: Context, inputs: DiskInputs) -> Created[DiskState]:
         """Claim the name, make the volume, mark it done; undone on failure."""
@@ -192,8 +211,10 @@ class Disk(Resource[DiskInputs, DiskState]):
                 action="use the id of an Image on the same node",
             ) from error
         iso = cloning.holds_iso(ctx, node.volumes, chain[0])
+        if iso:
+            cloning.check_cd(inputs.size, inputs.format)
         mode, format = ("full", "raw") if iso else (inputs.clone, inputs.format)
-        clone = cloning.decide(chain[0], mode, format, None if iso else inputs.size, "size")
+        clone = cloning.decide(chain[0], mode, format, inputs.size, "size")
 
         def make(ctx: Context) -> None:
             made.volume = cloning.make(ctx, node.volumes, ref, chain[0], clone)
@@ -205,11 +226,9 @@ class Disk(Resource[DiskInputs, DiskState]):
     def _fill_from_source(
         self, ctx: Context, node: Node, inputs: DiskInputs, ref: VolumeRef, made: _Made, mark: Mark
     ) -> None:
-        assert inputs.source is not None
-        wanted = content.Wanted(inputs.source, "source", stored_as=inputs.format)
-        put = content.store(ctx, self._site, node.volumes, ref, wanted, mark)
+        put = content.store(ctx, self._site, node.volumes, ref, _wanted(inputs), mark)
         made.volume, made.kind, made.source_digest = put.volume, put.kind, put.source_digest
-        if inputs.size is not None and put.kind == "disk":
+        if inputs.size is not None:
             if inputs.size.bytes < put.volume.virtual_size:
                 raise InputError(
                     "size",
@@ -246,16 +265,16 @@ class Disk(Resource[DiskInputs, DiskState]):
         info: Mapping[str, str] = mark.info if mark is not None else {}
         image = info.get("image")
         from_source = image is None and ("source" in info or "sourceDigest" in info)
+        kind: Literal["disk", "iso"] = "iso" if cloning.holds_iso(ctx, node.volumes, volume) else "disk"
         known = DiskInputs(
             name=volume.ref.name,
             node=uri,
             pool=volume.ref.pool,
             image=image,
             source=known_source(info, volume.path) if from_source else None,
-            size=Size.of(volume.virtual_size),
-            format="raw" if volume.format == "raw" else "qcow2",
+            size=None if kind == "iso" else Size.of(volume.virtual_size),
+            format=None if kind == "iso" else "raw" if volume.format == "raw" else "qcow2",
         )
-        kind: Literal["disk", "iso"] = "iso" if cloning.holds_iso(ctx, node.volumes, volume) else "disk"
         made = _Made(volume, kind, source_digest=info.get("sourceDigest"), method=info.get("clone"))
         return Found(id, known, _state(known, made, node.identity(ctx)))
 
@@ -297,6 +316,17 @@ class Disk(Resource[DiskInputs, DiskState]):
                     cause=f"the running guest '{domain.name}' has it attached",
                     action="take it out of that server's 'disks' in an `up` of its own, or stop the guest",
                 )
+
+
+def _wanted(inputs: DiskInputs) -> content.Wanted:
+    """The content that is asked for."""
+    assert inputs.source is not None
+
+    def accept(found: Content) -> None:
+        if found.kind == "iso":
+            cloning.check_cd(inputs.size, inputs.format)
+
+    return content.Wanted(inputs.source, "source", stored_as=inputs.format, accept=accept)
 
 
 def _no_shrinking(old: Size | None, new: Size | None) -> InputError:

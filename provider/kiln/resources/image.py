@@ -18,7 +18,7 @@ from kiln.ports.marks import Mark
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef, Volumes
 from kiln.resources import cloning, content
-from kiln.resources.names import Name, Text, check_lines, split_import_id, volume_ref
+from kiln.resources.names import Name, Text, check_lines, split_import_id, volume_id, volume_ref
 from kiln.resources.origin import known_source, origin
 from kiln.resources.ownership import Claim, finished, new_mark, refuse_overlaid, release_volume
 from kiln.resources.site import Site, require_known_pool
@@ -108,7 +108,7 @@ class Image(Resource[ImageInputs, ImageState]):
         self._site = site
 
     def check(self, ctx: Context, new: ImageInputs, old: ImageInputs | None) -> ImageInputs:
-        """Resolve node and pool; look at local content as far as that is cheap."""
+        """Resolve node and pool; look at local content as far as that is cheap, and at the node's architecture."""
         uri = self._site.uri_for(new.node, old.node if old else None)
         for path, needs in (("initrd", new.initrd), ("cmdline", new.cmdline)):
             if needs is not None and new.kernel is None:
@@ -116,12 +116,14 @@ class Image(Resource[ImageInputs, ImageState]):
         if new.checksum is not None and new.checksum is not UNKNOWN:
             content.check_checksum(new.checksum, "checksum")
         check_lines(new.cmdline, "cmdline")
-        content.look(self._site, new.source, "source", new.format)
+        content.look(self._site, content.Wanted(new.source, "source", format=new.format))
         if new.checksum is not None:
             content.verify(ctx, self._site, new.source, new.checksum)
         for path, source in (("kernel", new.kernel), ("initrd", new.initrd)):
             if source is not None:
                 content.look_at_file(self._site, source, path)
+        if new.architecture is not None:
+            self._site.look(ctx, uri, lambda node: _check_architecture(new, node.facts(ctx).arch))
         return new.model_copy(update={"node": uri, "pool": new.pool or self._site.pool_for(uri)})
 
     def diff(self, ctx: Context, id: str, state: ImageState, old: ImageInputs, new: ImageInputs) -> Plan:
@@ -148,6 +150,10 @@ class Image(Resource[ImageInputs, ImageState]):
             content.rehearse_file(ctx, self._site, new.kernel, "kernel")
             content.rehearse_file(ctx, self._site, new.initrd, "initrd")
         return plan
+
+    def planned_id(self, inputs: ImageInputs) -> str | None:
+        """Its pool and name, which are inputs."""
+        return volume_id(inputs.pool, inputs.name)
 
     def create(self, ctx: Context, inputs: ImageInputs) -> Created[ImageState]:
         """Fetch, inspect, verify, copy; nothing stays under the final name unless all of it succeeded."""

@@ -67,6 +67,11 @@ def volume_ref(id: str, path: str) -> VolumeRef:
     return VolumeRef(pool, name)
 
 
+def volume_id(pool: str, name: str) -> str | None:
+    """The id of an image or disk, None while its pool or name is unknown."""
+    return None if UNKNOWN in (pool, name) else str(VolumeRef(pool, name))
+
+
 def split_import_id(id: str, default_uri: str) -> tuple[str, str]:
     """An import id as (id on the node, node URI): ``web@qemu+ssh://root@host/system`` or just ``web``."""
     natural, at, uri = id.partition("@")

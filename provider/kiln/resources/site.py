@@ -89,6 +89,18 @@ class Site:
             self._silent.add(uri)
             return None
 
+    def look(self, ctx: Context, uri: str, at: Callable[[Node], None]) -> None:
+        """Let a check look ``at`` the node as far as it answers: its InputErrors count, other errors do not."""
+        node = self.node_to_look_at(ctx, uri)
+        if node is None:
+            return
+        try:
+            at(node)
+        except (InputError, Cancelled):
+            raise
+        except KilnError as error:
+            ctx.log.debug(f"what is asked for is not compared with what the node has: {error}")
+
     def uri_for(self, stated: str | None, old: str | None) -> str:
         """The node of a resource: what it states; else what it had, where the provider's URI is only a guess from the
         environment; else the provider's. Raises InputError for what cannot be the URI of a node."""

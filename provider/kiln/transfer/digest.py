@@ -11,11 +11,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from kiln.framework.errors import InputError
@@ -109,12 +107,3 @@ def digest_open_file(fd: int, size: int, kind: Kind, check: Check = unchecked) -
     if kind == "extents-sha256":
         return extents_digest(fd, size, check)
     return file_digest(fd, size, kind, check)
-
-
-def digest_file(file: Path, kind: Kind, check: Check = unchecked) -> str:
-    """The digest of ``kind`` of a file. Raises OSError."""
-    fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return digest_open_file(fd, os.fstat(fd).st_size, kind, check)
-    finally:
-        os.close(fd)

@@ -32,11 +32,11 @@ class BootArgsDict(TypedDict):
     """
     cmdline: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
-    Command line of `kernel`.
+    Command line of `kernel`, or of the image's kernel, if it brings one, in place of the image's.
     """
     initrd: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
-    Path on the node of the initial RAM disk of `kernel`.
+    Path on the node of the initial RAM disk of `kernel`, which is stated with it.
     """
     kernel: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
@@ -57,8 +57,8 @@ class BootArgs:
         """
         What the guest boots from.
 
-        :param pulumi.Input[_builtins.str] cmdline: Command line of `kernel`.
-        :param pulumi.Input[_builtins.str] initrd: Path on the node of the initial RAM disk of `kernel`.
+        :param pulumi.Input[_builtins.str] cmdline: Command line of `kernel`, or of the image's kernel, if it brings one, in place of the image's.
+        :param pulumi.Input[_builtins.str] initrd: Path on the node of the initial RAM disk of `kernel`, which is stated with it.
         :param pulumi.Input[_builtins.str] kernel: Path on the node of a kernel to boot directly. Default: the image's kernel, if any.
         :param pulumi.Input[Sequence[pulumi.Input[Union[_builtins.str, 'BootOrder']]]] order: Kinds of devices in the order in which the firmware tries them. Default: CDs and then hard disks in disk order when a CD is there, else hard disks.
         """
@@ -75,7 +75,7 @@ class BootArgs:
     @pulumi.getter
     def cmdline(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        Command line of `kernel`.
+        Command line of `kernel`, or of the image's kernel, if it brings one, in place of the image's.
         """
         return pulumi.get(self, "cmdline")
 
@@ -87,7 +87,7 @@ class BootArgs:
     @pulumi.getter
     def initrd(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        Path on the node of the initial RAM disk of `kernel`.
+        Path on the node of the initial RAM disk of `kernel`, which is stated with it.
         """
         return pulumi.get(self, "initrd")
 

@@ -34,12 +34,12 @@ class DiskArgs:
 
         :param pulumi.Input[Union[_builtins.str, 'DiskClone']] clone: How a disk is made from an image: `linked` is an overlay that needs the image, `full` an independent copy.
         :param pulumi.Input[Union[_builtins.str, 'DiskDeletionPolicy']] deletion_policy: Whether the volume is deleted with the resource, or stays on the node.
-        :param pulumi.Input[Union[_builtins.str, 'DiskFormat']] format: Format of the volume. A source of another format is converted. Default: the source's; `qcow2` for clones and blank disks.
+        :param pulumi.Input[Union[_builtins.str, 'DiskFormat']] format: Format of the volume. A source of another format is converted. A CD takes none. Default: the source's; `qcow2` for clones and blank disks.
         :param pulumi.Input[_builtins.str] image: Id of the Image the disk is cloned from.
         :param pulumi.Input[_builtins.str] name: Name of the volume.
         :param pulumi.Input[_builtins.str] node: The node's libvirt URI, such as a Node's `uri` output. Default: the provider's `uri`.
         :param pulumi.Input[_builtins.str] pool: Storage pool that holds the disk. Default: the node's `storagePool`.
-        :param pulumi.Input[_builtins.str] size: Size of the disk that a guest sees. It can grow in place and never shrink. Default: the size of the image or source; required for a blank disk.
+        :param pulumi.Input[_builtins.str] size: Size of the disk that a guest sees. It can grow in place and never shrink. A CD takes none. Default: the size of the image or source; required for a blank disk.
         :param pulumi.Input[Union[_builtins.str, Union[pulumi.Asset, pulumi.Archive]]] source: Content of the disk: a path, a `file:`, `http:` or `https:` URL, or an asset. An ISO makes the disk a CD.
         """
         if clone is None:
@@ -93,7 +93,7 @@ class DiskArgs:
     @pulumi.getter
     def format(self) -> pulumi.Input[Optional[Union[_builtins.str, 'DiskFormat']]]:
         """
-        Format of the volume. A source of another format is converted. Default: the source's; `qcow2` for clones and blank disks.
+        Format of the volume. A source of another format is converted. A CD takes none. Default: the source's; `qcow2` for clones and blank disks.
         """
         return pulumi.get(self, "format")
 
@@ -153,7 +153,7 @@ class DiskArgs:
     @pulumi.getter
     def size(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        Size of the disk that a guest sees. It can grow in place and never shrink. Default: the size of the image or source; required for a blank disk.
+        Size of the disk that a guest sees. It can grow in place and never shrink. A CD takes none. Default: the size of the image or source; required for a blank disk.
         """
         return pulumi.get(self, "size")
 
@@ -207,12 +207,12 @@ class Disk(pulumi.CustomResource):
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[Union[_builtins.str, 'DiskClone']] clone: How a disk is made from an image: `linked` is an overlay that needs the image, `full` an independent copy.
         :param pulumi.Input[Union[_builtins.str, 'DiskDeletionPolicy']] deletion_policy: Whether the volume is deleted with the resource, or stays on the node.
-        :param pulumi.Input[Union[_builtins.str, 'DiskFormat']] format: Format of the volume. A source of another format is converted. Default: the source's; `qcow2` for clones and blank disks.
+        :param pulumi.Input[Union[_builtins.str, 'DiskFormat']] format: Format of the volume. A source of another format is converted. A CD takes none. Default: the source's; `qcow2` for clones and blank disks.
         :param pulumi.Input[_builtins.str] image: Id of the Image the disk is cloned from.
         :param pulumi.Input[_builtins.str] name: Name of the volume.
         :param pulumi.Input[_builtins.str] node: The node's libvirt URI, such as a Node's `uri` output. Default: the provider's `uri`.
         :param pulumi.Input[_builtins.str] pool: Storage pool that holds the disk. Default: the node's `storagePool`.
-        :param pulumi.Input[_builtins.str] size: Size of the disk that a guest sees. It can grow in place and never shrink. Default: the size of the image or source; required for a blank disk.
+        :param pulumi.Input[_builtins.str] size: Size of the disk that a guest sees. It can grow in place and never shrink. A CD takes none. Default: the size of the image or source; required for a blank disk.
         :param pulumi.Input[Union[_builtins.str, Union[pulumi.Asset, pulumi.Archive]]] source: Content of the disk: a path, a `file:`, `http:` or `https:` URL, or an asset. An ISO makes the disk a CD.
         """
         ...
@@ -375,7 +375,7 @@ class Disk(pulumi.CustomResource):
     @pulumi.getter
     def format(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        Format of the volume. A source of another format is converted. Default: the source's; `qcow2` for clones and blank disks.
+        Format of the volume. A source of another format is converted. A CD takes none. Default: the source's; `qcow2` for clones and blank disks.
         """
         return pulumi.get(self, "format")
 
@@ -439,7 +439,7 @@ class Disk(pulumi.CustomResource):
     @pulumi.getter
     def size(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        Size of the disk that a guest sees. It can grow in place and never shrink. Default: the size of the image or source; required for a blank disk.
+        Size of the disk that a guest sees. It can grow in place and never shrink. A CD takes none. Default: the size of the image or source; required for a blank disk.
         """
         return pulumi.get(self, "size")
 

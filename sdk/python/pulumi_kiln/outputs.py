@@ -38,8 +38,8 @@ class Boot(dict):
         """
         What the guest boots from.
 
-        :param _builtins.str cmdline: Command line of `kernel`.
-        :param _builtins.str initrd: Path on the node of the initial RAM disk of `kernel`.
+        :param _builtins.str cmdline: Command line of `kernel`, or of the image's kernel, if it brings one, in place of the image's.
+        :param _builtins.str initrd: Path on the node of the initial RAM disk of `kernel`, which is stated with it.
         :param _builtins.str kernel: Path on the node of a kernel to boot directly. Default: the image's kernel, if any.
         :param Sequence[Union[_builtins.str, 'BootOrder']] order: Kinds of devices in the order in which the firmware tries them. Default: CDs and then hard disks in disk order when a CD is there, else hard disks.
         """
@@ -56,7 +56,7 @@ class Boot(dict):
     @pulumi.getter
     def cmdline(self) -> Optional[_builtins.str]:
         """
-        Command line of `kernel`.
+        Command line of `kernel`, or of the image's kernel, if it brings one, in place of the image's.
         """
         return pulumi.get(self, "cmdline")
 
@@ -64,7 +64,7 @@ class Boot(dict):
     @pulumi.getter
     def initrd(self) -> Optional[_builtins.str]:
         """
-        Path on the node of the initial RAM disk of `kernel`.
+        Path on the node of the initial RAM disk of `kernel`, which is stated with it.
         """
         return pulumi.get(self, "initrd")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from kiln.framework.errors import InputErrors
-from kiln.framework.model import Impact, Model, facts_of, nested_model, parse, walk_secret_fields
+from kiln.framework.model import Impact, Model, facts_of, nested_model, parse, prop, walk_secret_fields
 from kiln.framework.units import Size
 from kiln.framework.values import UNKNOWN, Asset
 from pydantic import Field
@@ -62,6 +62,26 @@ def test_all_errors_are_found_at_once_with_their_paths() -> None:
     assert "512MiB" in found["wheels[0].size"]
     assert "required" in found["wheels[1].size"]
     assert "spareWheel" in found["colour"]
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_a_boolean_is_no_number(value: bool) -> None:
+    class Counted(Model):
+        count: int = prop("How many.", default=2)
+        most: int | None = prop("How many at most.")
+        share: float | None = prop("How much.")
+        on: bool = prop("Whether it is on.", default=False)
+
+    for name in ("count", "most", "share"):
+        with pytest.raises(InputErrors, match="is not a number") as caught:
+            parse(Counted, {name: value})
+        assert [error.path for error in caught.value.errors] == [name]
+    assert parse(Counted, {"on": value}).on is value
+
+
+def test_a_number_may_be_written_as_a_string_or_with_a_point() -> None:
+    """As it comes from a stack's configuration, and as the engine sends all numbers."""
+    assert [parse(CarInputs, {"doors": doors}).doors for doors in (2, 2.0, "2")] == [2, 2, 2]
 
 
 def test_an_unknown_property_of_an_object_names_those_of_the_object() -> None:

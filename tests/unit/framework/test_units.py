@@ -28,7 +28,12 @@ def test_a_size_is_read_in_the_units_people_write(text: str, count: int) -> None
     assert Size.parse(text).bytes == count
 
 
-@pytest.mark.parametrize("text", ["", "2048", "0", "MiB", "1XiB", "-1G", "1,5G", "1 G B", "1e9", "0x10", "½G", "1GiB2"])
+FOREIGN = ["\uff11GiB", "1.\uff15G", "\u0661GiB", "1\u212aiB"]  # full-width and Arabic digits, the sign of Kelvin
+
+
+@pytest.mark.parametrize(
+    "text", ["", "2048", "0", "MiB", "1XiB", "-1G", "1,5G", "1 G B", "1e9", "0x10", "½G", "1GiB2", *FOREIGN]
+)
 def test_what_is_no_size_is_refused_with_what_is_allowed(text: str) -> None:
     with pytest.raises(ValueError, match="512MiB"):
         Size.parse(text)

@@ -40,8 +40,11 @@ def test_a_volume_is_written_with_its_name_and_size(name: str, size: int) -> Non
 
 
 def test_an_overlay_names_what_it_is_built_on_and_its_format() -> None:
-    found = told_volume(volume("top", format="qcow2", virtual_size=512, backing=made("cd.iso", "iso")), "kiln")
-    assert (found.backing, found.backing_format) == ("/pool/cd.iso", "raw")
+    written = volume("top", format="qcow2", virtual_size=512, backing=made("cd.iso", "iso"))
+    assert told_volume(written, "kiln").backing == "/pool/cd.iso"
+    format = parse(written).find("backingStore/format")
+    assert format is not None
+    assert format.get("type") == "raw"
 
 
 def test_a_new_volume_is_private_sparse_and_of_the_modern_format() -> None:

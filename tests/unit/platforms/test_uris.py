@@ -81,7 +81,22 @@ def test_places_of_a_session_follow_its_users_directories(monkeypatch: pytest.Mo
     assert paths.pool_directory("qemu+ssh://h/system", "kiln") == "/var/lib/libvirt/images/kiln"
 
 
-@pytest.mark.parametrize("uri", ["", "foo", "qemu", "qemu:system", "qemu://[::1/system", "qemu:///system\n", "/system"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "",
+        "foo",
+        "qemu",
+        "qemu:system",
+        "qemu://[::1/system",
+        "qemu:///system\n",
+        "/system",
+        "qemu:///system?a=b<c>",
+        "qemu+ssh://h/system?keyfile=/ä",
+        "qemu:///system?a=%zz",
+        "qemu+ssh://h:x/system",
+    ],
+)
 def test_what_is_no_uri_is_refused_with_one_that_is(uri: str) -> None:
     with pytest.raises(KilnError, match="is not a libvirt URI") as caught:
         admit(uri, allow_insecure_transport=True)
@@ -89,7 +104,25 @@ def test_what_is_no_uri_is_refused_with_one_that_is(uri: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("uri", ["foo", "qemu+tcp://h/system"])
+@pytest.mark.parametrize(
+    "uri",
+    ["http://x/", "xen:///system", "memory:///node", "qemu+foo://h/system", "qemu:///", "qemu://h", "qemu:///sys"],
+)
+def test_what_leads_to_no_driver_of_kiln_is_refused_with_what_is_allowed(uri: str) -> None:
+    with pytest.raises(KilnError) as caught:
+        admit(uri, allow_insecure_transport=True)
+    assert uri in caught.value.what
+    assert "qemu+ssh" in (caught.value.action or "") or "ssh, " in (caught.value.action or "")
+
+
+@pytest.mark.parametrize(
+    "uri", ["qemu:///embed?root=/a%20b", "test:///a/node.xml", "qemu+ssh://[::1]:22/system?no_tty=1"]
+)
+def test_every_form_that_leads_to_a_driver_is_admitted(uri: str) -> None:
+    assert admit(uri, allow_insecure_transport=False) == uri
+
+
+@pytest.mark.parametrize("uri", ["foo", "http://x/", "qemu+tcp://h/system"])
 def test_a_uri_is_refused_at_the_property_that_names_it_without_connecting(uri: str) -> None:
     with pytest.raises(InputError) as caught:
         Connections().check_uri(uri, "node")

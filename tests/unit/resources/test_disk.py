@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import os
+import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,6 +54,33 @@ def test_names_and_pools_once_resolved_are_kept(world: World) -> None:
 )
 def test_contradictions_are_refused_at_their_property(world: World, inputs: dict[str, Any], path: str) -> None:
     assert refused(world, **inputs)[0] == path
+
+
+@pytest.mark.parametrize("kind", ["a named pipe", "a socket", "a directory", "a device that streams characters"])
+def test_a_source_that_is_no_file_is_refused_by_what_it_is(world: World, kind: str) -> None:
+    place = world.files / "place"
+    match kind:
+        case "a named pipe":
+            os.mkfifo(place)
+        case "a socket":
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(str(place))
+        case "a directory":
+            place.mkdir()
+        case _:
+            place.symlink_to("/dev/null")
+    path, message = refused(world, source=str(place))
+    assert path == "source"
+    assert f"'{place}' is {kind}, not a file" in message
+    with pytest.raises(InputErrors, match=kind) as caught:
+        world.check("Image", "it", {"source": world.raw(), "kernel": str(place)})
+    assert [error.path for error in caught.value.errors] == ["kernel"]
+
+
+def test_a_source_that_is_not_there_or_cannot_be_looked_at_says_so(world: World) -> None:
+    assert "there is no file" in refused(world, source=str(world.files / "nowhere"))[1]
+    assert "there is no file" in refused(world, source=f"{world.raw()}/below-a-file")[1]
+    assert "cannot be looked at" in refused(world, source=str(world.files / ("x" * 300)))[1]
 
 
 def test_a_smaller_size_is_refused_before_anything_happens(world: World) -> None:
@@ -157,6 +188,57 @@ def test_a_clone_of_an_iso_is_a_cd(world: World) -> None:
     disk = plain(world.create("Disk", "it", image=image.id))
     assert disk["kind"] == "iso"
     assert disk["cloneMethod"].startswith("full: a CD")
+
+
+STATED = [{"size": "1GiB"}, {"format": "qcow2"}, {"format": "raw"}]
+
+
+@pytest.mark.parametrize("stated", STATED, ids=str)
+def test_a_size_or_format_for_a_cd_is_refused_in_the_check_of_a_local_source(
+    world: World, stated: dict[str, Any]
+) -> None:
+    path, message = refused(world, source=world.iso(), **stated)
+    assert path == next(iter(stated))
+    assert f"a CD has the {path} of its content" in message
+    world.check("Disk", "it", {"source": world.iso(), path: UNKNOWN})
+
+
+@pytest.mark.parametrize("stated", STATED, ids=str)
+@pytest.mark.parametrize("made_from", ["image", "source"])
+def test_a_size_or_format_for_a_cd_is_refused_before_anything_is_made(
+    world: World, stated: dict[str, Any], made_from: str
+) -> None:
+    """Also where a check cannot look: at a compressed source, and at an image."""
+    packed = world.files / "cd.iso.gz"
+    packed.write_bytes(gzip.compress(Path(world.iso()).read_bytes()))
+    content = {"source": str(packed), "image": world.create("Image", "cd", source=world.iso()).id}
+    program: dict[str, Any] = {made_from: content[made_from]}
+    before = world.inventory()
+    with pytest.raises(InputError) as caught:
+        world.create("Disk", "it", **program, **stated)
+    assert caught.value.path == next(iter(stated))
+    assert world.inventory() == before
+    made = world.create("Disk", "it", **program)
+    with pytest.raises(InputError) as caught:
+        world.diff("Disk", made, **stated)
+    assert caught.value.path == next(iter(stated))
+
+
+def test_a_disk_is_not_replaced_by_a_cd_that_cannot_be_made(world: World) -> None:
+    cd = world.create("Image", "cd", source=world.iso()).id
+    other = world.create("Image", "other", source=world.raw()).id
+    made = world.create("Disk", "it", image=other, size="2MiB")
+    with pytest.raises(InputError, match="a CD has the size"):
+        world.diff("Disk", made, image=cd)
+    assert world.diff("Disk", made, image="kiln/made-in-this-run").replaces
+    assert world.diff("Disk", made, image=cd, size=None).replaces
+    installer = world.create("Disk", "installer", source=world.iso())
+    assert world.diff("Disk", installer, source=None, size="1MiB").replaces
+
+
+def test_an_imported_cd_states_no_size_and_no_format(world: World) -> None:
+    world.create("Disk", "it", source=world.iso())
+    assert {"size", "format"}.isdisjoint(world.imported("Disk", f"{POOL}/it").inputs or {})
 
 
 def test_a_disk_that_grew_is_told_as_drift_and_a_gone_one_as_gone(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,14 @@ import pytest
 from kiln.framework import operations
 from kiln.framework.context import Context
 from kiln.framework.errors import InputError, InputErrors, KilnError, Unreachable
+from kiln.framework.model import parse
 from kiln.framework.operations import Outcome, Partial
 from kiln.framework.values import UNKNOWN
+from kiln.ports.volumes import VolumeRef
+from kiln.resources.server.model import ServerInputs
+from kiln.resources.server.storage import plan_root
 
-from tests.unit.resources.world import URI, World
+from tests.unit.resources.world import POOL, URI, Steps, World
 
 TOO_MUCH = [
     ({"memory": "5GiB"}, "memory"),
@@ -45,6 +50,32 @@ def test_more_than_the_node_has_is_refused_before_an_update_touches_the_guest(
     assert caught.value.path == path
     assert world.node.domains.guests == before
     assert world.node.domains.get(world.context(), running.id).state == "running"
+
+
+def test_an_image_for_another_architecture_is_refused_at_image(world: World, running: Outcome) -> None:
+    """Such as one in a pool that nodes of two architectures share."""
+    image, ref = world.create("Image", "base", source=world.raw(), architecture="x86_64").id, VolumeRef(POOL, "base")
+    server, old = world.resources["Server"], world.inputs("Server", running)
+    inputs = world.check("Server", "other", {"image": image})
+    mark = world.node.volumes.read_mark(world.context(), ref)
+    assert mark is not None
+    world.node.volumes.write_mark(world.context(), ref, replace(mark, info={**mark.info, "architecture": "aarch64"}))
+    before = world.inventory()
+    with pytest.raises(InputErrors, match="is for aarch64 and memory:///node is x86_64") as caught:
+        world.check("Server", "other", {"image": image})
+    assert [error.path for error in caught.value.errors] == ["image"]
+    with pytest.raises(InputError, match="aarch64") as of_create:
+        operations.create(world.context(), server, inputs)
+    with pytest.raises(InputError, match="aarch64") as of_update:
+        operations.update(world.context(), server, running.id, running.state, old, {**old, "image": image})
+    assert (of_create.value.path, of_update.value.path) == ("image", "image")
+    assert world.inventory() == before
+
+
+def test_an_image_that_is_not_there_yet_or_states_no_architecture_fits(world: World) -> None:
+    world.check("Server", "it", {"image": "kiln/made-in-this-run"})
+    world.check("Server", "it", {"image": "nowhere/made-in-this-run"})
+    world.check("Server", "it", {"image": world.create("Image", "base", source=world.raw()).id})
 
 
 def test_several_guests_may_have_more_together_than_the_node_has(world: World) -> None:
@@ -106,6 +137,30 @@ def test_a_boot_file_that_is_not_there_is_refused_before_anything_is_made_or_cha
 def test_a_boot_file_may_be_made_by_the_program_and_so_is_not_looked_for_in_a_check(world: World) -> None:
     world.node.absent_files.add(BOOT["kernel"])
     world.check("Server", "it", {"disks": [], "boot": BOOT})
+
+
+def test_a_command_line_is_refused_before_anything_is_made_or_changed_where_the_image_has_no_kernel(
+    world: World,
+) -> None:
+    image = world.create("Image", "base", source=world.raw()).id
+    running = world.create("Server", "it", image=image)
+    before, steps = (dict(world.node.domains.guests), world.inventory()), Steps()
+    with pytest.raises(InputError) as of_create:
+        world.create("Server", "other", steps, image=image, boot={"cmdline": "quiet"})
+    with pytest.raises(InputError) as of_update:
+        world.update("Server", running, steps, boot={"cmdline": "quiet"})
+    assert (of_create.value.path, of_update.value.path) == ("boot.cmdline", "boot.cmdline")
+    assert (dict(world.node.domains.guests), world.inventory()) == before
+    assert steps.seen == []
+
+
+def test_a_command_line_is_taken_by_the_kernel_that_the_image_brings(world: World) -> None:
+    image = world.create("Image", "base", source=world.raw(), kernel=world.raw("k"), cmdline="quiet").id
+    inputs = parse(ServerInputs, world.check("Server", "it", {"image": image, "boot": {"cmdline": "debug"}}))
+    planned = plan_root(world.context(), world.node.volumes, inputs)
+    assert planned is not None
+    assert planned.boot is not None
+    assert (planned.boot.kernel.rpartition("/")[2], planned.boot.cmdline) == ("base.kernel", "debug")
 
 
 def fails_to_start(world: World, monkeypatch: pytest.MonkeyPatch, error: KilnError) -> None:

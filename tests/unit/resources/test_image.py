@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kiln.framework import operations
 from kiln.framework.errors import InputError, InputErrors, Refused
 from kiln.framework.model import Impact
 from kiln.framework.values import UNKNOWN, Asset
@@ -195,9 +196,19 @@ def test_a_kernel_is_stored_beside_its_image_and_goes_with_it(world: World) -> N
     assert world.inventory() == {"guests": {}, "volumes": set(), "marks": {}}
 
 
-def test_an_image_for_another_architecture_is_refused(world: World) -> None:
+def test_an_image_for_another_architecture_is_refused_in_a_check(world: World) -> None:
+    with pytest.raises(InputErrors, match="m68k") as caught:
+        world.check("Image", "it", {"source": world.raw(), "architecture": "m68k"})
+    assert [error.path for error in caught.value.errors] == ["architecture"]
+    world.check("Image", "it", {"source": world.raw(), "architecture": UNKNOWN})
+
+
+def test_an_image_for_another_architecture_is_refused_where_a_check_could_not_ask_the_node(world: World) -> None:
+    world.nodes.unreachable.add(URI)
+    inputs = world.check("Image", "it", {"source": world.raw(), "architecture": "m68k"})
+    world.nodes.unreachable.clear()
     with pytest.raises(InputError, match="m68k") as caught:
-        world.create("Image", "it", source=world.raw(), architecture="m68k")
+        operations.create(world.context(), world.resources["Image"], inputs)
     assert caught.value.path == "architecture"
 
 

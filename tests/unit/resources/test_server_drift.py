@@ -6,8 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from kiln.framework import operations
 from kiln.framework.model import Impact
 from kiln.framework.operations import Outcome
+from kiln.framework.plan import Change, Plan
+from kiln.framework.values import UNKNOWN
 from kiln.ports.domains import Domain
 from kiln.ports.volumes import VolumeRef
 
@@ -43,6 +46,12 @@ def drift(world: World, made: Outcome) -> dict[str, Any]:
     """The inputs that a refresh finds to be others, None for those that are not there any more."""
     before, now = world.inputs("Server", made), seen(world, made).inputs or {}
     return {key: now.get(key) for key in before.keys() | now.keys() if before.get(key) != now.get(key)}
+
+
+def replacement(plan: Plan) -> Change:
+    """The change that replaces."""
+    (change,) = [change for change in plan.changes if change.impact is Impact.REPLACE]
+    return change
 
 
 def repaired(world: World, made: Outcome) -> Domain:
@@ -101,6 +110,42 @@ def test_a_root_disk_that_is_gone_is_seen_though_its_mark_is_there(world: World,
     assert "image" not in (found.inputs or {})
 
 
+def test_the_preview_of_an_image_made_again_is_what_the_up_then_does(world: World, running: Outcome) -> None:
+    """Somebody deleted the image's volume, which the root disk is an overlay of: the guest is kept, not replaced."""
+    source = world.raw()
+    world.node.volumes.delete(world.context(), VolumeRef(POOL, "base"))
+    resource, inputs = world.resources["Image"], world.check("Image", "base", {"source": source})
+    previewed = operations.create(world.context(), resource, inputs, preview=True)
+    said = world.diff("Server", running, image=previewed.id)
+    made = world.create("Image", "base", source=source)
+    assert said == world.diff("Server", running, image=made.id)
+    assert said.empty
+    assert drift(world, running) == {}
+
+
+@pytest.mark.parametrize("field", ["name", "pool"])
+def test_an_image_or_disk_with_an_unknown_name_or_pool_has_no_id_in_a_preview(world: World, field: str) -> None:
+    for kind, program in (("Image", {"source": world.raw()}), ("Disk", {"size": "1MiB"})):
+        checked = world.check(kind, "it", {**program, field: UNKNOWN})
+        assert operations.create(world.context(), world.resources[kind], checked, preview=True).id == ""
+
+
+def test_a_replacement_says_that_the_root_disk_is_gone_already(world: World, running: Outcome, image: str) -> None:
+    domain = world.node.domains.get(world.context(), running.id)
+    play(world, running, disks=without(domain.disks, "vda"))
+    world.node.volumes.delete(world.context(), VolumeRef(POOL, "it-root"))
+    found = seen(world, running)
+    found.state.pop("image", None)
+    change = replacement(world.diff("Server", found, image=image))
+    assert str(change) == "image none → kiln/base, replace: the guest has lost its root disk 'kiln/it-root' already"
+
+
+def test_a_server_that_never_had_a_root_disk_loses_none(world: World, image: str) -> None:
+    made = world.create("Server", "it", disks=[])
+    change = replacement(world.diff("Server", made, image=image))
+    assert str(change) == "image none → kiln/base, replace"
+
+
 def test_a_guest_that_nobody_touched_has_not_drifted(world: World, running: Outcome) -> None:
     assert drift(world, running) == {}
     assert seen(world, running).state == running.state
@@ -141,7 +186,8 @@ def test_a_detached_root_disk_is_lost_to_a_server_of_another_image(world: World,
     play(world, running, disks=without(domain.disks, "vda"))
     found = seen(world, running)
     found.state.pop("image", None)
-    assert world.diff("Server", found, image=other).replaces
+    change = replacement(world.diff("Server", found, image=other))
+    assert "replace: the root disk 'kiln/it-root' and what is on it are lost" in str(change)
 
 
 def test_an_interface_changed_in_a_running_guest_is_seen_and_put_right(world: World, running: Outcome) -> None:

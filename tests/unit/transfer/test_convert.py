@@ -12,11 +12,11 @@ from kiln.framework.errors import Bug, Cancelled, KilnError
 from kiln.ports.marks import Mark
 from kiln.ports.volumes import VolumeRef
 from kiln.transfer.convert import command, convert
-from kiln.transfer.digest import digest_file
 from kiln.transfer.inspect import inspect
 from kiln.transfer.local import Local
 from kiln.transfer.upload import upload
 
+from tests.unit.transfer.digests import digest_file
 from tests.unit.transfer.images import CLUSTER, DATA, Qcow2, iso
 from tests.unit.transfer.pool import FakeVolumes
 

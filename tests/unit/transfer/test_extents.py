@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kiln.framework.errors import InputError
-from kiln.transfer.digest import digest_file, extents_digest, file_digest, parse_checksum
+from kiln.transfer.digest import extents_digest, file_digest, parse_checksum
 from kiln.transfer.extents import BLOCK, Run, runs
+
+from tests.unit.transfer.digests import digest_file
 
 BLOCKS = st.lists(st.sampled_from([b"\0", b"a", b"b", b"tail"]), min_size=1, max_size=12)
 

@@ -14,12 +14,12 @@ from kiln.ports.volumes import VolumeRef
 from kiln.transfer import cache as cache_module
 from kiln.transfer import sparse
 from kiln.transfer.cache import DigestCache
-from kiln.transfer.digest import digest_file
 from kiln.transfer.extents import BLOCK
 from kiln.transfer.inspect import inspect
 from kiln.transfer.local import Local
 from kiln.transfer.upload import Uploaded, discard_temporaries, temporary_name, upload, upload_bytes
 
+from tests.unit.transfer.digests import digest_file
 from tests.unit.transfer.images import DATA, Qcow2, iso
 from tests.unit.transfer.pool import FakeVolumes
 

@@ -16,7 +16,8 @@ What ``pulumi.dynamic`` cannot do, so that the plugin stays the better choice:
 * Engine log: messages are printed on standard error of the plugin and progress is not shown.
 * Detailed diff: a preview names the properties that replace, not the paths inside them, and no impact on a running
   guest beyond what is printed.
-* Previews: outputs are unknown in every preview of a create or an update.
+* Previews: outputs are unknown in every preview of a create or an update, and so is the id of what is created: an
+  image that is made again under its id seems to replace the servers that were made from it, and does not.
 * Errors: Pulumi prints a Python traceback above the message.
 * Ownership by URN: marks name no resource, since the host is not told which one it serves. The root disk of a guest
   that somebody undefined is therefore not taken back; `kiln gc --state` removes it.

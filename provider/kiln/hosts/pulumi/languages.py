@@ -12,14 +12,11 @@ PULUMI = ">=3.272.0,<4.0.0"
 
 def languages(schema: Schema) -> dict[str, Any]:
     """The ``language`` section of a package schema."""
-    path = schema.homepage.partition("://")[2]
+    home = schema.homepage.partition("://")[2]
+    imported = {"importBasePath": f"{home}/sdk/go/{schema.name}"} if home else {}
     return {
         "csharp": {"rootNamespace": schema.display_name, "respectSchemaVersion": True},
-        "go": {
-            "importBasePath": f"{path}/sdk/go/{schema.name}",
-            "generateResourceContainerTypes": True,
-            "respectSchemaVersion": True,
-        },
+        "go": {**imported, "generateResourceContainerTypes": True, "respectSchemaVersion": True},
         "nodejs": {"packageName": f"pulumi-{schema.name}", "respectSchemaVersion": True},
         "python": {
             "packageName": f"pulumi_{schema.name}",

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
 
 from kiln.framework.errors import KilnError, Refused
 
+_PATHS: dict[str, set[str] | None] = {"qemu": {"/system", "/session", "/embed"}, "test": None}
+"""The drivers that Kiln has, with the paths their URIs can have (None: any)."""
+_TRANSPORTS = {"", "unix", "ssh", "libssh", "libssh2", "tls", "tcp", "ext"}
+_CHARACTERS = re.compile(r"(?:[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+")  # RFC 3986, 2; no fragment
+_EXAMPLES = "qemu:///system or qemu+ssh://root@host/system"
 _UNVERIFIED = {"no_verify": {"1"}, "known_hosts_verify": {"ignore"}}
 
 
@@ -31,7 +37,7 @@ def admit(uri: str, *, allow_insecure_transport: bool) -> str:
 
     Raises:
         Refused: the transport is not encrypted or not verified, and that was not allowed.
-        KilnError: it is not a libvirt URI.
+        KilnError: it is not a libvirt URI, or one of a driver or transport that Kiln does not have.
     """
     parts = _parts(uri)
     transport, query = _transport(parts.scheme), dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -45,14 +51,27 @@ def admit(uri: str, *, allow_insecure_transport: bool) -> str:
 def _parts(uri: str) -> SplitResult:
     try:
         parts = urlsplit(uri)
-        whole = bool(parts.scheme) and ":/" in uri and uri.isprintable()
-    except ValueError:  # such as a bracket of an IPv6 address that is not closed
+        whole = bool(parts.scheme) and ":/" in uri and _CHARACTERS.fullmatch(uri) is not None and parts.port != 0
+    except ValueError:  # such as a bracket of an IPv6 address that is not closed, or a port of letters
         whole = False
     if not whole:
-        raise KilnError(
-            f"{uri!r} is not a libvirt URI", action="write it like qemu:///system or qemu+ssh://root@host/system"
-        )
+        action = f"write it like {_EXAMPLES}; what is no letter, digit or sign of URIs is written as %XX"
+        raise KilnError(f"{uri!r} is not a libvirt URI", action=action)
+    _require_driver(uri, parts)
     return parts
+
+
+def _require_driver(uri: str, parts: SplitResult) -> None:
+    """Refuse what libvirt would look for no driver of Kiln's by. The parameter ``name`` is a URI that comes first."""
+    driver, _, transport = parts.scheme.partition("+")
+    if driver not in _PATHS:
+        raise KilnError(f"'{uri}' is not the libvirt URI of a driver that Kiln has", action=f"use one like {_EXAMPLES}")
+    if transport not in _TRANSPORTS:
+        allowed = ", ".join(sorted(filter(None, _TRANSPORTS)))
+        raise KilnError(f"'{transport}' in '{uri}' is no transport of libvirt's", action=f"use one of {allowed}")
+    paths = _PATHS[driver]
+    if paths is not None and parts.path not in paths and "name" not in dict(parse_qsl(parts.query)):
+        raise KilnError(f"'{uri}' has no path that the driver '{driver}' knows", action=f"write it like {_EXAMPLES}")
 
 
 def _refuse_insecure(uri: str, transport: str, query: dict[str, str]) -> None:

@@ -50,7 +50,7 @@ class Work:
 
 def boot_of(work: Work) -> BootSpec | None:
     """What the guest boots directly, if anything."""
-    return direct_boot(work.inputs.boot, work.root_plan.boot if work.root_plan else None)
+    return work.root_plan.boot if work.root_plan is not None else direct_boot(work.inputs.boot, None)
 
 
 def spec_of(work: Work, mark: Mark) -> DomainSpec:

@@ -64,6 +64,13 @@ def _check_boot(boot: Boot | None) -> None:
     for name, file in (("kernel", boot.kernel), ("initrd", boot.initrd)):
         if file is not None and file is not UNKNOWN:
             check_node_path(file, f"boot.{name}")
+    if boot.initrd is not None and boot.kernel is None:
+        raise InputError(
+            "boot.initrd",
+            "'initrd' needs a 'kernel'",
+            cause="an initial RAM disk belongs to one kernel; that of an image is booted with the image's own",
+            action="set boot.kernel too, or drop boot.initrd",
+        )
     order = _known_items(boot.order)
     for index, kind in enumerate(order):
         if kind is not UNKNOWN and kind in order[:index]:

@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 from kiln.framework.context import Context
-from kiln.framework.errors import Cancelled, InputError, KilnError
+from kiln.framework.errors import InputError
 from kiln.framework.units import Size
 from kiln.framework.values import UNKNOWN, has_unknown
 from kiln.ports.nodes import Node
+from kiln.resources.names import volume_ref
 from kiln.resources.server.model import Boot, ServerInputs
 from kiln.resources.site import Site
 
 
 def check_fit(ctx: Context, site: Site, inputs: ServerInputs, old: ServerInputs | None) -> None:
     """``require_fit`` where the node can be asked; what it does not tell now it tells before anything is made."""
-    node = site.node_to_look_at(ctx, inputs.node)
-    if node is None:
-        return
-    try:
-        require_fit(ctx, node, inputs, old)
-    except (InputError, Cancelled):
-        raise
-    except KilnError as error:
-        ctx.log.debug(f"what is asked for is not compared with what the node has: {error}")
+    site.look(ctx, inputs.node, lambda node: require_fit(ctx, node, inputs, old))
 
 
 def require_fit(ctx: Context, node: Node, inputs: ServerInputs, old: ServerInputs | None = None) -> None:
     """Refuse more than one guest of the node can have, as far as the inputs are known.
 
     What the guest was given already, as ``old`` says, is not weighed again. Several guests may have more together than
-    the node has. Raises InputError at ``memory``, ``vcpus`` or the setting in ``platformConfig``.
+    the node has. Raises InputError at ``memory``, ``vcpus``, ``image`` or the setting in ``platformConfig``.
     """
     if _anew(inputs, old, "memory"):
         _require_memory(ctx, node, inputs.memory)
     if _anew(inputs, old, "vcpus", "platform_config"):
         _require_vcpus(ctx, node, inputs)
+    if _anew(inputs, old, "image"):
+        _require_architecture(ctx, node, inputs.image)
 
 
 def require_cpu(inputs: ServerInputs, accelerator: str, uri: str) -> None:
@@ -76,6 +71,20 @@ def _require_memory(ctx: Context, node: Node, memory: Size) -> None:
             f"{memory} is more memory than {node.uri} has",
             cause=f"its physical memory is {Size.of(there * 1024)}",
             action="state less; several guests may have more together than the node has, one may not",
+        )
+
+
+def _require_architecture(ctx: Context, node: Node, image: str | None) -> None:
+    """Refuse an image that says to be for another architecture; one that is not there yet says nothing."""
+    if image is None or image is UNKNOWN:
+        return
+    mark, arch = node.volumes.read_mark(ctx, volume_ref(image, "image")), node.facts(ctx).arch
+    stated = mark.info.get("architecture", arch) if mark is not None else arch
+    if stated != arch:
+        raise InputError(
+            "image",
+            f"the image '{image}' is for {stated} and {node.uri} is {arch}",
+            action="use an image or a node of the other architecture",
         )
 
 

@@ -43,7 +43,7 @@ def weigh(change: Change, state: ServerState, new: ServerInputs, now: Now) -> Ch
     if change.field == "image" and now.detached_root is not None and change.new == now.detached_root:
         change = replace(change, impact=Impact.RESTART, reason="the root disk is attached again")
     if change.impact is Impact.REPLACE:
-        return replace(change, reason=_loss(change, state))
+        return replace(change, reason=_loss(change, state, now))
     if change.field == "power_state":
         return replace(change, reason=_graceful(new) if now.active and new.power_state == "stopped" else "")
     if change.field in ("disks", "networks") and now.active and crowded(state, new, now.free_slots):
@@ -83,6 +83,11 @@ def _graceful(new: ServerInputs) -> str:
     return f"graceful shutdown, forced after {new.shutdown_timeout} s"
 
 
-def _loss(change: Change, state: ServerState) -> str:
-    lost = "" if state.image is None else f"the root disk '{root_ref(state)}' and what is on it are lost"
+def _loss(change: Change, state: ServerState, now: Now) -> str:
+    """What a replacement costs. A state without an image knows the size of a root disk that the guest had."""
+    lost, root = "", root_ref(state)
+    if state.image is not None or now.detached_root is not None:
+        lost = f"the root disk '{root}' and what is on it are lost"
+    elif state.root_disk_size is not None:
+        lost = f"the guest has lost its root disk '{root}' already"
     return "; ".join(filter(None, (change.reason, lost)))

@@ -150,16 +150,10 @@ def direct_boot(asked: Boot | None, image: BootSpec | None) -> BootSpec | None:
     """What is booted directly: what the server asks for over what its image brings. Raises InputError."""
     if asked is None:
         return image
-    if asked.kernel is None:
-        if asked.initrd is not None:
-            raise InputError(
-                "boot.initrd", "'initrd' needs a 'kernel'", action="set boot.kernel, or use an image with one"
-            )
-        if image is None:
-            if asked.cmdline is not None:
-                raise InputError(
-                    "boot.cmdline", "'cmdline' needs a kernel", action="set boot.kernel, or use an image with one"
-                )
-            return None
-        return replace(image, cmdline=asked.cmdline) if asked.cmdline is not None else image
-    return BootSpec(asked.kernel, asked.initrd, asked.cmdline)
+    if asked.kernel is not None:
+        return BootSpec(asked.kernel, asked.initrd, asked.cmdline)
+    if asked.cmdline is None:
+        return image
+    if image is None:
+        raise InputError("boot.cmdline", "'cmdline' needs a kernel", action="set boot.kernel, or use an image with one")
+    return replace(image, cmdline=asked.cmdline)

@@ -77,8 +77,13 @@ class Boot(Model):
         impact=Impact.RESTART,
         default_doc="the image's kernel, if any",
     )
-    initrd: str | None = prop("Path on the node of the initial RAM disk of `kernel`.", impact=Impact.RESTART)
-    cmdline: Text | None = prop("Command line of `kernel`.", impact=Impact.RESTART)
+    initrd: str | None = prop(
+        "Path on the node of the initial RAM disk of `kernel`, which is stated with it.", impact=Impact.RESTART
+    )
+    cmdline: Text | None = prop(
+        "Command line of `kernel`, or of the image's kernel, if it brings one, in place of the image's.",
+        impact=Impact.RESTART,
+    )
     order: list[Literal["cdrom", "hd", "network"]] | None = prop(
         "Kinds of devices in the order in which the firmware tries them.",
         impact=Impact.RESTART,

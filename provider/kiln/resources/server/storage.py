@@ -18,7 +18,7 @@ from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef, Volumes
 from kiln.resources import cloning
 from kiln.resources.names import volume_ref
-from kiln.resources.server.layout import Attached
+from kiln.resources.server.layout import Attached, direct_boot
 from kiln.resources.server.model import FirstBoot, ServerInputs
 from kiln.transfer.upload import upload_bytes
 
@@ -40,7 +40,7 @@ def seed_ref(inputs: ServerInputs) -> VolumeRef:
 
 @dataclass(frozen=True)
 class RootPlan:
-    """The image a root disk comes from, how it is cloned, and what the image boots by itself."""
+    """The image a root disk comes from, how it is cloned, and what is booted directly, which the image may bring."""
 
     image: Attached
     clone: cloning.Clone
@@ -48,7 +48,11 @@ class RootPlan:
 
 
 def plan_root(ctx: Context, volumes: Volumes, inputs: ServerInputs) -> RootPlan | None:
-    """How the root disk will be made, None for a server without an image. Raises InputError at ``image``."""
+    """How the root disk will be made, None for a server without an image.
+
+    Raises:
+        InputError: at ``image``, ``diskSize`` or ``boot.cmdline``, when it cannot be made or booted as is asked for.
+    """
     if inputs.image is None:
         return None
     ref = volume_ref(inputs.image, "image")
@@ -58,7 +62,7 @@ def plan_root(ctx: Context, volumes: Volumes, inputs: ServerInputs) -> RootPlan 
         raise missing("image", inputs.image, inputs.node) from error
     cloning.refuse_iso(chain[0], cloning.holds_iso(ctx, volumes, chain[0]), "image")
     clone = cloning.decide(chain[0], "auto", None, inputs.disk_size, "diskSize")
-    return RootPlan(Attached(chain), clone, image_boot(ctx, volumes, ref))
+    return RootPlan(Attached(chain), clone, direct_boot(inputs.boot, image_boot(ctx, volumes, ref)))
 
 
 def image_boot(ctx: Context, volumes: Volumes, ref: VolumeRef) -> BootSpec | None:

@@ -29,15 +29,13 @@ def told_volume(document: str, pool: str) -> Volume:
     """The volume that a document of libvirt's describes. An ISO image is raw: libvirt calls it iso only once it looks
     into the file again, and a format that changes by itself would be drift."""
     root = parse(document)
-    backing = root.findtext("backingStore/path") or None
     return Volume(
         ref=VolumeRef(pool, root.findtext("name") or ""),
         path=root.findtext("target/path") or "",
-        format=driver_format(_format(root, "target/format") or "raw"),
+        format=driver_format(_format(root)),
         virtual_size=int(root.findtext("capacity") or 0),
         allocation=int(root.findtext("allocation") or 0),
-        backing=backing,
-        backing_format=_format(root, "backingStore/format") if backing is not None else None,
+        backing=root.findtext("backingStore/path") or None,
     )
 
 
@@ -46,6 +44,6 @@ def told_change(document: str) -> float:
     return float(parse(document).findtext("target/timestamps/mtime") or 0.0)
 
 
-def _format(root: Element, path: str) -> str | None:
-    found = root.find(path)
-    return None if found is None else found.get("type")
+def _format(root: Element) -> str:
+    found = root.find("target/format")
+    return "raw" if found is None else found.get("type") or "raw"
