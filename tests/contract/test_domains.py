@@ -307,8 +307,10 @@ def test_a_disk_in_use_grows_through_its_guest(node: Node, ctx: Context, pool: s
     path = node.volumes.get(ctx, ref).path
     assert not node.domains.resize_disk(ctx, path, 2 << 20)
     node.domains.start(ctx, wanted.uuid)
+    assert node.volumes.get(ctx, ref, recent=True).virtual_size == 1 << 20
     assert node.domains.resize_disk(ctx, path, 2 << 20)
     assert node.domains.resize_disk(ctx, path, 2 << 20)
+    assert node.volumes.get(ctx, ref, recent=True).virtual_size == 2 << 20
     assert node.volumes.get(ctx, ref).virtual_size == 2 << 20
     with pytest.raises(Refused):
         node.domains.resize_disk(ctx, path, 1 << 20)

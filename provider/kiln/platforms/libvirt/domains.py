@@ -15,6 +15,7 @@ from kiln.platforms.libvirt import devices, lifecycle, logs, machines, observe
 from kiln.platforms.libvirt.codes import Affect, DomainMetadata, DomainUndefine, ErrorCode
 from kiln.platforms.libvirt.connection import Link, Opened, agent_command
 from kiln.platforms.libvirt.console import StreamConsole
+from kiln.platforms.libvirt.contents import Contents
 from kiln.platforms.libvirt.faults import code_of, tolerating
 from kiln.platforms.libvirt.guests import Doing, Guest
 from kiln.platforms.libvirt.paths import console_log
@@ -46,10 +47,11 @@ _AGENT_SILENT = (
 
 
 class LibvirtDomains:
-    """Guests by UUID."""
+    """Guests by UUID. ``contents`` is what was read of the volumes, which a guest may change."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, contents: Contents) -> None:
         self._link = link
+        self._contents = contents
         self._recent = Recent(link, "read all guests", observe.read_all)
 
     def define(self, ctx: Context, spec: DomainSpec) -> Domain:
@@ -169,9 +171,10 @@ class LibvirtDomains:
 
     def resize_disk(self, ctx: Context, path: str, virtual_size: int) -> bool:
         """Grow the disk at ``path`` through the running guest that uses it."""
-        return self._link.run(
-            ctx, f"grow the disk {path}", lambda opened: devices.resize_disk(opened, path, virtual_size)
-        )
+        with self._contents.changing():
+            return self._link.run(
+                ctx, f"grow the disk {path}", lambda opened: devices.resize_disk(opened, path, virtual_size)
+            )
 
     def addresses(self, ctx: Context, uuid: str) -> Sequence[Address]:
         """The guest's addresses."""

@@ -70,7 +70,7 @@ def _grow_root(ctx: Context, node: Node, work: Work) -> None:
     assert work.inputs.disk_size is not None
     volume, size = work.root.chain[0], work.inputs.disk_size.bytes
     with cloning.sizing(work.inputs.disk_size, "diskSize"):
-        if size > volume.virtual_size and not node.domains.resize_disk(ctx, volume.path, size):
+        if size < volume.virtual_size or not node.domains.resize_disk(ctx, volume.path, size):
             cloning.grow(ctx, node.volumes, volume.ref, size)
     work.root = Attached([node.volumes.get(ctx, volume.ref), *work.root.chain[1:]])
 

@@ -32,7 +32,14 @@ class Known:
     state: ServerState | None = None
 
 
-def own_root(ctx: Context, node: Node, domain: Domain) -> Volume | None:
+def root_of(ctx: Context, node: Node, domain: Domain, known: Known) -> Volume | None:
+    """The root disk of a guest as it is on the node, None where there is none that can be read."""
+    if known.inputs is None:
+        return _found_root(ctx, node, domain)
+    return storage.root_volume(ctx, node.volumes, known.inputs, domain, recent=True)
+
+
+def _found_root(ctx: Context, node: Node, domain: Domain) -> Volume | None:
     """The root disk of a guest that no state knows, in whatever pool it is: by the guest's name, or by an earlier name
     that it was made under."""
     for disk in domain.disks:
@@ -70,6 +77,15 @@ class _View:
     nics: Sequence[DomainNic]
 
 
+@dataclass(frozen=True)
+class _Own:
+    """Where the volumes that are a server's own are, and its root disk if it was seen to be there."""
+
+    root: VolumeRef
+    seed: VolumeRef
+    seen: Volume | None
+
+
 def inputs_now(ctx: Context, node: Node, domain: Domain, known: Known, root: Volume | None) -> ServerInputs:
     """The inputs with every property that drifted replaced by what the guest has now."""
     base = known.inputs or _imported(ctx, node, domain, known, root)
@@ -84,7 +100,9 @@ def inputs_now(ctx: Context, node: Node, domain: Domain, known: Known, root: Vol
     power = "running" if domain.state == "running" else "stopped"
     if base.power_state != power:
         drift["power_state"] = power
-    own = storage.own_refs(ctx, node.volumes, base, domain)
+    if root is not None and base.disk_size is not None and base.disk_size.bytes != root.virtual_size:
+        drift["disk_size"] = Size.of(root.virtual_size)
+    own = _Own(*storage.own_refs(ctx, node.volumes, base, domain), root)
     view = _live(domain) or _defined(domain)
     return base.model_copy(update=drift | _hardware_drift(ctx, node, (domain.uuid, own), view, base, known.state))
 
@@ -125,7 +143,7 @@ def _live(domain: Domain) -> _View | None:
 def _hardware_drift(
     ctx: Context,
     node: Node,
-    guest: tuple[str, tuple[VolumeRef, VolumeRef]],
+    guest: tuple[str, _Own],
     view: _View,
     base: ServerInputs,
     state: ServerState | None,
@@ -145,19 +163,20 @@ def _other_than(stated: int, *seen: int | None) -> int | None:
 
 
 def _disk_drift(
-    ctx: Context, node: Node, disks: Sequence[DomainDisk], base: ServerInputs, own: tuple[VolumeRef, VolumeRef]
+    ctx: Context, node: Node, disks: Sequence[DomainDisk], base: ServerInputs, own: _Own
 ) -> dict[str, object]:
     """Disks without the root disk and seed that are the server's own. Their order is that of booting, where all have a
     place in it: device names say nothing of it."""
-    root, seed = own
     seen: dict[str, DomainDisk] = {}
     root_there = False
     for disk in sorted(disks, key=_boot_order):
         if disk.path is None:
             continue
-        ref = {root.name: root, seed.name: seed}.get(disk.path.rpartition("/")[2])
-        if ref is not None and storage.is_own(ctx, node.volumes, ref):
-            root_there = root_there or (ref == root and node.volumes.exists(ctx, ref))
+        ref = {own.root.name: own.root, own.seed.name: own.seed}.get(disk.path.rpartition("/")[2])
+        if own.seen is not None and ref == own.seen.ref:
+            root_there = True
+        elif ref is not None and storage.is_own(ctx, node.volumes, ref):
+            root_there = root_there or (ref == own.root and node.volumes.exists(ctx, ref))
         else:
             seen[_id_of(ctx, node, disk.path)] = disk
     drift: dict[str, object] = {}

@@ -12,6 +12,7 @@ from kiln.framework.model import Impact, alias_of
 from kiln.framework.plan import Plan, compare
 from kiln.framework.resource import Created, Found, Resource
 from kiln.framework.steps import KeptFailure, Step, run, undo
+from kiln.framework.units import Size
 from kiln.framework.values import UNKNOWN
 from kiln.ports.domains import Domain
 from kiln.ports.nodes import Node
@@ -78,26 +79,29 @@ class Server(Resource[ServerInputs, ServerState]):
         URI of the same node is none."""
         changes = list(self._site.weigh_node(ctx, state.node_identity, compare(state, new)))
         moved = any(change.field == "node" and change.impact is Impact.LIVE for change in changes)
-        now = self._now(ctx, id, state, new.node if moved else state.node) if changes else Now(active=False)
+        now = self._now(ctx, id, state, new, moved=moved) if changes else Now(active=False)
         weighed = (weigh(change, state, new, now) for change in changes)
         return Plan(tuple(change for change in weighed if change is not None), delete_first=True)
 
-    def _now(self, ctx: Context, id: str, state: ServerState, uri: str) -> Now:
+    def _now(self, ctx: Context, id: str, state: ServerState, new: ServerInputs, *, moved: bool) -> Now:
         """The guest as it is now, or as the state knows it where the node cannot be asked."""
         known = Now(state.state in ("running", "paused"))
-        node = self._site.node_to_look_at(ctx, uri)
+        node = self._site.node_to_look_at(ctx, new.node if moved else state.node)
         if node is None:
             return known
         try:
             domain = node.domains.get(ctx, id, recent=True)
             detached = storage.image_of_root(ctx, node.volumes, state) if state.image is None else None
+            resized = new.disk_size is not None and new.disk_size != state.disk_size
+            root = storage.root_volume(ctx, node.volumes, state, domain) if resized else None
         except Cancelled:
             raise
         except KilnError as error:
             ctx.log.debug(f"'{state.name}' cannot be looked at: {error}")
             return known
         free = domain.live.free_slots if domain.live is not None else None
-        return Now(domain.state in ("running", "paused"), detached, free)
+        size = Size.of(root.virtual_size) if root is not None else None
+        return Now(domain.state in ("running", "paused"), detached, free, size)
 
     # --- create --------------------------------------------------------------------------------------------------
 
