@@ -317,6 +317,20 @@ def test_a_disk_in_use_grows_through_its_guest(node: Node, ctx: Context, pool: s
     assert not node.domains.resize_disk(ctx, "/no/such/disk", 1 << 20)
 
 
+def test_a_disk_has_its_running_guests_as_users_also_once_its_file_is_gone(
+    node: Node, ctx: Context, pool: str, name: str
+) -> None:
+    ref = VolumeRef(pool, "disk")
+    wanted = spec(name, disks=(bootable(node, ctx, ref),))
+    node.domains.define(ctx, wanted)
+    path = node.volumes.get(ctx, ref).path
+    assert node.domains.users(ctx, path) == []
+    node.domains.start(ctx, wanted.uuid)
+    node.volumes.delete(ctx, ref)
+    assert node.domains.users(ctx, path) == [name]
+    assert node.domains.users(ctx, f"{path}-2") == []
+
+
 def test_a_guest_without_agent_or_network_has_no_addresses(node: Node, ctx: Context, name: str) -> None:
     wanted = spec(name)
     node.domains.define(ctx, wanted)

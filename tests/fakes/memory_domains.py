@@ -210,6 +210,10 @@ class MemoryDomains:
                 return True
         return False
 
+    def users(self, ctx: Context, path: str) -> Sequence[str]:
+        running = [domain for domain in self.list(ctx) if domain.live is not None]
+        return [one.name for one in running if one.live and any(disk.path == path for disk in one.live.disks)]
+
     def addresses(self, ctx: Context, uuid: str) -> Sequence[Address]:
         guest = self._guest(ctx, uuid)
         return guest.addresses if guest.domain.state == "running" else ()

@@ -272,6 +272,10 @@ class Domains(Protocol):
         """Grow the disk stored at ``path`` through the running guest that uses it (``virDomainBlockResize``, bytes, the
         size read again right before since libvirt would shrink without a word). False when no running guest has it."""
 
+    def users(self, ctx: Context, path: str) -> Sequence[str]:
+        """The names of the running guests that have a disk or CD stored at ``path``, whether the file is there or
+        not."""
+
     def addresses(self, ctx: Context, uuid: str) -> Sequence[Address]:
         """The guest's addresses from DHCP leases, then ARP, then the agent when it answers within 5 s."""
 

@@ -176,6 +176,10 @@ class LibvirtDomains:
                 ctx, f"grow the disk {path}", lambda opened: devices.resize_disk(opened, path, virtual_size)
             )
 
+    def users(self, ctx: Context, path: str) -> Sequence[str]:
+        """The names of the running guests that have the disk at ``path``."""
+        return self._link.run(ctx, f"look who uses {path}", lambda opened: devices.users(opened, path))
+
     def addresses(self, ctx: Context, uuid: str) -> Sequence[Address]:
         """The guest's addresses."""
         return self._with(ctx, "read the addresses of", uuid, observe.addresses)

@@ -13,7 +13,7 @@ from kiln.ports.domains import Domain
 from kiln.ports.marks import Mark
 from kiln.ports.nodes import Node
 from kiln.resources import cloning
-from kiln.resources.ownership import Claim, finished, held, release_volume, taken_by_kiln
+from kiln.resources.ownership import Claim, finished, held, release_volume, taken_by_kiln, tell_users
 from kiln.resources.server import orphans, seeds, storage, waiting
 from kiln.resources.server.build import Work, spec_of
 from kiln.resources.server.layout import Attached
@@ -106,6 +106,7 @@ def _make_root(ctx: Context, node: Node, work: Work, claim: Claim) -> None:
     work.marks[ref] = claim.mark
     with cloning.sizing(work.inputs.disk_size, "diskSize"):
         volume = cloning.make(ctx, node.volumes, ref, image[0], work.root_plan.clone)
+    tell_users(ctx, node.domains, volume)
     work.root = Attached([volume, *(image if work.root_plan.clone.method == "linked" else [])])
 
 
