@@ -111,6 +111,19 @@ def test_redefining_keeps_the_guest_and_changes_it(node: Node, ctx: Context, nam
     assert changed.autostart
 
 
+def test_a_definition_is_put_back_as_it_was_secrets_and_all(node: Node, ctx: Context, name: str) -> None:
+    wanted = spec(name, description="old", graphics="vnc", graphics_password="open-me")
+    first = node.domains.define(ctx, wanted)
+    before = node.domains.definition(ctx, wanted.uuid)
+    assert "open-me" not in repr(before)
+    node.domains.define(ctx, replace(wanted, memory=96 << 10, boot=BootSpec("/boot/k"), description="new"))
+    node.domains.set_autostart(ctx, wanted.uuid, True)
+    restored = node.domains.restore(ctx, before)
+    assert restored == node.domains.get(ctx, wanted.uuid, recent=True) == replace(first, autostart=True)
+    if not isinstance(node, MemoryNode):
+        assert node.domains.definition(ctx, wanted.uuid) == before
+
+
 def test_a_name_or_uuid_of_another_guest_is_a_conflict(node: Node, ctx: Context, name: str) -> None:
     wanted = spec(name)
     node.domains.define(ctx, wanted)

@@ -188,6 +188,14 @@ class Domain:
 
 
 @dataclass(frozen=True)
+class Definition:
+    """A guest's persistent definition in the platform's own words, its secrets among them: good for putting it back,
+    and for nothing else."""
+
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class GuestLog:
     """A log whose name proves that it is of a guest of Kiln's: the console's of a server, whose UUID is in it, or that
     of a probe guest (``uuid`` is None). ``changed`` is when it was last written to, in seconds since the epoch."""
@@ -214,6 +222,12 @@ class Domains(Protocol):
     def define(self, ctx: Context, spec: DomainSpec) -> Domain:
         """Define, or redefine under the same UUID; a transient guest becomes persistent. Raises Conflict when another
         UUID has the name."""
+
+    def definition(self, ctx: Context, uuid: str) -> Definition:
+        """The definition as it is, with all that Kiln knows nothing of. Raises NotFound."""
+
+    def restore(self, ctx: Context, definition: Definition) -> Domain:
+        """Define a guest as it was; whether it runs does not change."""
 
     def get(self, ctx: Context, uuid: str, *, recent: bool = False) -> Domain:
         """One guest. Raises NotFound.

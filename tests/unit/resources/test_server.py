@@ -435,3 +435,71 @@ def test_the_hosts_own_cpu_is_refused_where_guests_are_emulated_and_nothing_is_t
     assert world.node.domains.guests[made.id].live is live
     with pytest.raises(InputError, match="needs kvm"):
         world.create("Server", "other", image=image, cpuMode="host-passthrough")
+
+
+def without_start(world: World, made: Outcome, **inputs: Any) -> tuple[Outcome, tuple[str, ...]]:
+    """What the engine keeps of an update after which the guest does not start, and what it tells."""
+    with pytest.raises(Partial) as caught:
+        world.update("Server", made, **inputs)
+    return caught.value.outcome, caught.value.reasons
+
+
+def test_a_guest_that_does_not_start_with_another_kernel_runs_again_with_the_one_it_had(
+    world: World, image: str
+) -> None:
+    boot = {"kernel": "/boot/old", "cmdline": "quiet"}
+    made = world.create("Server", "it", image=image, boot=boot, diskSize="4MiB", description="old")
+    domains = world.node.domains
+    domains.unbootable = {"/boot/new"}
+    before = domains.get(world.context(), made.id)
+    new: dict[str, Any] = {
+        "boot": {"kernel": "/boot/new"},
+        "memory": "64MiB",
+        "description": "new",
+        "autostart": True,
+        "diskSize": "8MiB",
+    }
+    left, reasons = without_start(world, made, **new)
+    assert [reason.partition(" ")[0] for reason in reasons] == ["boot.kernel:"]
+    after = domains.get(world.context(), made.id)
+    assert (after.state, after.boot, after.live) == ("running", before.boot, before.live)
+    grown = {"diskSize": "8MiB", "rootDiskSize": "8MiB"}
+    assert plain(left) == {**plain(made), **grown, "autostart": True}
+    assert world.read("Server", left) == Outcome(left.id, left.state, world.inputs("Server", left))
+    old, server = world.inputs("Server", made), world.resources["Server"]
+    wanted = world.check("Server", made.id, {**old, **new}, old)
+    plan = operations.diff(world.context(), server, made.id, left.state, old, wanted)
+    assert {change.path[0] for change in plan.changes} == {"boot", "memory", "description"}
+    domains.unbootable = set()
+    done = operations.update(world.context(), server, made.id, left.state, old, wanted)
+    after = domains.get(world.context(), made.id)
+    assert (after.state, after.memory, after.boot and after.boot.kernel) == ("running", 64 << 10, "/boot/new")
+    assert "pendingRestart" not in done.state
+    assert operations.diff(world.context(), server, made.id, done.state, wanted, wanted).empty
+
+
+def test_a_guest_that_starts_neither_with_the_new_kernel_nor_with_the_old_is_told_with_both_reasons(
+    world: World, image: str
+) -> None:
+    made = world.create("Server", "it", image=image, boot={"kernel": "/boot/old"})
+    world.node.domains.unbootable = {"/boot/old", "/boot/new"}
+    left, reasons = without_start(world, made, boot={"kernel": "/boot/new"})
+    assert ["/boot/new" in reasons[0], "/boot/old" in reasons[1]] == [True, True]
+    assert "step put the old definition back" in reasons[1]
+    assert (left.state["state"], left.state["pendingRestart"]) == ("stopped", ["boot"])
+    world.node.domains.unbootable = {"/boot/old"}
+    old = world.inputs("Server", made)
+    wanted = world.check("Server", made.id, {**old, "boot": {"kernel": "/boot/new"}}, old)
+    server = world.resources["Server"]
+    done = operations.update(world.context(), server, made.id, left.state, old, wanted)
+    assert (done.state["state"], done.state.get("pendingRestart")) == ("running", None)
+
+
+def test_a_guest_that_was_off_stays_so_when_it_does_not_start(world: World, image: str) -> None:
+    made = world.create("Server", "it", image=image, boot={"kernel": "/boot/old"}, powerState="stopped")
+    world.node.domains.unbootable = {"/boot/new"}
+    left, reasons = without_start(world, made, boot={"kernel": "/boot/new"}, powerState="running")
+    assert len(reasons) == 1
+    domain = world.node.domains.get(world.context(), made.id)
+    assert (domain.state, domain.boot and domain.boot.kernel) == ("stopped", "/boot/new")
+    assert (left.state["state"], left.state["pendingRestart"]) == ("stopped", ["boot", "powerState"])

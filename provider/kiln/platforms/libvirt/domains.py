@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from kiln.framework.context import Context
 from kiln.framework.errors import KilnError
 from kiln.platforms.libvirt import devices, lifecycle, logs, machines, observe
-from kiln.platforms.libvirt.codes import Affect, DomainMetadata, DomainUndefine, ErrorCode
+from kiln.platforms.libvirt.codes import Affect, DomainMetadata, DomainUndefine, DomainXml, ErrorCode
 from kiln.platforms.libvirt.connection import Link, Opened, agent_command
 from kiln.platforms.libvirt.console import StreamConsole
 from kiln.platforms.libvirt.contents import Contents
@@ -24,7 +24,17 @@ from kiln.platforms.libvirt.uris import is_local, is_session
 from kiln.platforms.libvirt.xml import metadata
 from kiln.platforms.libvirt.xml.domain import domain as domain_document
 from kiln.platforms.libvirt.xml.text import dump, parse
-from kiln.ports.domains import Address, DiskSpec, Domain, DomainDisk, DomainNic, DomainSpec, GuestLog, NicSpec
+from kiln.ports.domains import (
+    Address,
+    Definition,
+    DiskSpec,
+    Domain,
+    DomainDisk,
+    DomainNic,
+    DomainSpec,
+    GuestLog,
+    NicSpec,
+)
 from kiln.ports.marks import Mark
 
 T = TypeVar("T")
@@ -73,6 +83,20 @@ class LibvirtDomains:
             if machine is not None and (fault := machines.without_pci(machine, error.cause or "")) is not None:
                 raise fault.at(node=self._link.uri) from error
             raise
+
+    def definition(self, ctx: Context, uuid: str) -> Definition:
+        """The definition as it is."""
+        flags = DomainXml.INACTIVE | DomainXml.SECURE
+        return self._with(ctx, "read the definition of", uuid, lambda domain: Definition(domain.XMLDesc(flags)))
+
+    def restore(self, ctx: Context, definition: Definition) -> Domain:
+        """Define a guest as it was."""
+        with self._recent.changing():
+            return self._link.run(
+                ctx,
+                "put the guest's definition back",
+                lambda opened: observe.describe(opened.handle.defineXMLFlags(definition.text, 0)),
+            )
 
     def get(self, ctx: Context, uuid: str, *, recent: bool = False) -> Domain:
         """One guest."""

@@ -7,9 +7,9 @@ from dataclasses import replace
 from functools import partial
 
 from kiln.framework.context import Context
-from kiln.framework.errors import Conflict, InputError, KilnError, NotFound
+from kiln.framework.errors import Cancelled, Conflict, InputError, KilnError, NotFound, Unreachable
 from kiln.framework.steps import Step
-from kiln.ports.domains import Domain
+from kiln.ports.domains import Definition, Domain
 from kiln.ports.marks import Mark
 from kiln.ports.nodes import Node
 from kiln.resources import cloning
@@ -17,6 +17,8 @@ from kiln.resources.ownership import Claim, finished, held, release_volume, take
 from kiln.resources.server import orphans, seeds, storage, waiting
 from kiln.resources.server.build import Work, spec_of
 from kiln.resources.server.layout import Attached
+
+_PUT_BACK_SECONDS = 240.0  # a start alone may take three minutes
 
 
 def making(node: Node, work: Work) -> list[Step]:
@@ -159,10 +161,28 @@ def _start(ctx: Context, node: Node, work: Work) -> None:
     ctx.log.status("starting")
     try:
         work.console = node.domains.start(ctx, work.uuid, with_console=wants_console)
-    except InputError as error:
-        if work.inputs.boot is None or work.inputs.boot.kernel is None:  # the image brought the kernel
-            error.path = "image"
+    except (Unreachable, Cancelled):  # it may be starting
         raise
+    except KilnError as error:
+        if isinstance(error, InputError) and (work.inputs.boot is None or work.inputs.boot.kernel is None):
+            error.path = "image"  # which brought the kernel
+        if work.before is not None:
+            _put_back(ctx, node, work, work.before)
+        raise
+
+
+def _put_back(ctx: Context, node: Node, work: Work, before: Definition) -> None:
+    """A guest that ran, and does not start with its new definition, runs again with the one it had."""
+    calm = ctx.unhurried(_PUT_BACK_SECONDS)
+    ctx.log.status("starting it again as it was")
+    try:
+        node.domains.restore(calm, before)
+        node.domains.start(calm, work.uuid)
+    except KilnError as error:
+        work.cannot_put_back = error.at(step="put the old definition back", node=node.uri)
+        return
+    work.is_put_back = True
+    ctx.log.warning(f"guest '{work.inputs.name}' does not start with what was changed: it runs again as it was before")
 
 
 def _look(ctx: Context, node: Node, work: Work) -> None:

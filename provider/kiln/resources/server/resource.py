@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from kiln.framework.context import Context
 from kiln.framework.errors import Cancelled, InputError, KilnError, NotFound, PartialCreate
-from kiln.framework.model import Impact, alias_of
+from kiln.framework.model import Impact
 from kiln.framework.plan import Plan, compare
 from kiln.framework.resource import Created, Found, Resource
 from kiln.framework.steps import KeptFailure, Step, run, undo
@@ -23,6 +23,7 @@ from kiln.resources.server.build import Work, default_network, ground_of
 from kiln.resources.server.changing import changing
 from kiln.resources.server.checks import refuse_contradictions
 from kiln.resources.server.drift import Known
+from kiln.resources.server.failing import state_left
 from kiln.resources.server.fit import check_fit, require_boot_files, require_cpu, require_fit
 from kiln.resources.server.impact import Now, weigh
 from kiln.resources.server.model import ServerInputs, ServerState
@@ -171,10 +172,9 @@ class Server(Resource[ServerInputs, ServerState]):
         try:
             run(ctx, steps)
         except KeptFailure as failure:
-            failure.error.at(node=node.uri)
-            raise PartialCreate(
-                id, _unfinished(observe.state(node, work), changed), [failure.error.located()]
-            ) from failure
+            errors = [failure.error.at(node=node.uri), work.cannot_put_back]
+            left = state_left(ctx, node, work, failure.error, state, changed)
+            raise PartialCreate(id, left, [error.located() for error in errors if error is not None]) from failure
         finally:
             work.close()
         return observe.state(node, work)
@@ -208,12 +208,6 @@ class Server(Resource[ServerInputs, ServerState]):
             pass
         for ref in own:
             release_volume(ctx, node.volumes, ref)
-
-
-def _unfinished(state: ServerState, changed: set[str]) -> ServerState:
-    """The state after a failed update. It calls for another one also if the program goes back to what it was."""
-    pending = {alias_of(ServerInputs, field) for field in changed} | set(state.pending_restart or ())
-    return state.model_copy(update={"pending_restart": sorted(pending)})
 
 
 def vnc_password(inputs: ServerInputs) -> str | None:
