@@ -111,6 +111,20 @@ def test_redefining_keeps_the_guest_and_changes_it(node: Node, ctx: Context, nam
     assert changed.autostart
 
 
+def test_settings_are_told_as_they_were_asked_for_and_a_cpu_that_nobody_chose_is_not(
+    node: Node, ctx: Context, pool: str, name: str
+) -> None:
+    disk = node.volumes.create(ctx, VolumeRef(pool, "disk"), format="qcow2", virtual_size=1 << 20)
+    asked = {"machine": "pc", "clock": "localtime", "diskCache": "none", "video": "qxl"}
+    wanted = spec(name, cpu_mode=None, disks=(DiskSpec((disk,), "vda"),), platform_config=asked)
+    node.domains.define(ctx, wanted)
+    node.domains.set_mark(ctx, wanted.uuid, Mark("op-1", "done", role="server"))
+    found = node.domains.get(ctx, wanted.uuid)
+    assert (found.cpu_mode, found.platform_config) == (None, asked)
+    changed = node.domains.define(ctx, replace(wanted, platform_config={}, cpu_mode="host-model"))
+    assert (changed.cpu_mode, changed.platform_config) == ("host-model", {})
+
+
 def test_a_definition_is_put_back_as_it_was_secrets_and_all(node: Node, ctx: Context, name: str) -> None:
     wanted = spec(name, description="old", graphics="vnc", graphics_password="open-me")
     first = node.domains.define(ctx, wanted)

@@ -310,6 +310,7 @@ def told_nic(nic: NicSpec) -> DomainNic:
         kind="network" if nic.network is not None else "bridge" if nic.bridge is not None else "user",
         source=nic.network if nic.network is not None else nic.bridge,
         model=nic.model,
+        boot_order=nic.boot_order,
     )
 
 
@@ -331,6 +332,7 @@ def _told(spec: DomainSpec, state: PowerState, *, autostart: bool) -> Domain:
         graphics=spec.graphics,
         mark=spec.mark,
         metadata=dict(spec.metadata),
+        platform_config=dict(spec.platform_config),
         vnc_port=None,
         console_log=f"/memory/{spec.uuid}.log",
     )

@@ -62,7 +62,8 @@ class BootSpec:
 
 @dataclass(frozen=True)
 class DomainSpec:
-    """A guest as Kiln wants it. Memory is KiB. ``accelerator`` is the effective one.
+    """A guest as Kiln wants it. Memory is KiB. ``accelerator`` is the effective one, and ``cpu_mode`` is None for what
+    fits it.
 
     ``graphics_password`` is only set when ``graphics`` is ``vnc``. ``metadata`` are free key/value pairs kept in the
     domain's metadata. ``platform_config`` holds platform settings that have no property of their own.
@@ -74,7 +75,7 @@ class DomainSpec:
     vcpus: int
     arch: str
     accelerator: Literal["kvm", "tcg"]
-    cpu_mode: str
+    cpu_mode: str | None
     firmware: Literal["bios", "efi"]
     disks: Sequence[DiskSpec]
     nics: Sequence[NicSpec]
@@ -113,6 +114,7 @@ class DomainNic:
     kind: str
     source: str | None
     model: str | None
+    boot_order: int | None = None
 
     @property
     def called(self) -> str:
@@ -160,7 +162,8 @@ class Domain:
 
     ``mark`` is None for guests Kiln did not make. ``vnc_port`` is known while it runs, and so is ``live``. ``memory``
     and ``vcpus`` are the most it can have; what it gets at its start is ``current_memory`` and ``current_vcpus``, where
-    the node says so. ``transient``: it was undefined while it ran, and is gone when it stops.
+    the node says so. ``cpu_mode`` is None for a CPU that nobody chose. ``platform_config`` holds the settings that it
+    was made with, or that are not the usual. ``transient``: it was undefined while it ran, and is gone when it stops.
     """
 
     name: str
@@ -179,6 +182,7 @@ class Domain:
     graphics: str
     mark: Mark | None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    platform_config: Mapping[str, str] = field(default_factory=dict)
     vnc_port: int | None = None
     console_log: str | None = None
     current_memory: int | None = None

@@ -254,9 +254,6 @@ SERVER = Case(
     },
     import_id="it",
     untold={
-        "cpuMode": DERIVED,
-        "boot": DERIVED,
-        "platformConfig": DERIVED,
         "firstBoot": "the guest was told it once, and its seed is gone",
         "waitFor": KILN_ONLY,
         "waitTimeout": KILN_ONLY,

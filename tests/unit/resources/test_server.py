@@ -235,6 +235,46 @@ def test_an_imported_server_is_what_it_was_made_as(world: World, image: str) -> 
         assert world.diff("Server", found, **inputs).empty
 
 
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"cpuMode": "maximum"},
+        {"cpuMode": "auto"},
+        {"boot": {"kernel": "/boot/k", "initrd": "/boot/i", "cmdline": "quiet"}},
+        {"boot": {"cmdline": "debug"}},
+        {"boot": {"order": ["hd", "cdrom"]}},
+        {"boot": {"order": ["hd", "network"]}},
+        {"boot": {"kernel": "/boot/k", "order": ["cdrom"]}},
+        {"platformConfig": {"machine": "pc"}},
+        {},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("power", ["running", "stopped"])
+def test_an_imported_server_keeps_its_cpu_its_boot_and_its_settings(
+    world: World, inputs: dict[str, Any], power: str
+) -> None:
+    kernel, initrd = world.raw("k"), world.raw("i")
+    image = world.create("Image", "base", source=world.raw(), kernel=kernel, initrd=initrd, cmdline="usual").id
+    cd = world.create("Disk", "cd", source=world.iso()).id
+    program = {"image": image, "disks": [cd], "powerState": power, **inputs}
+    server = world.create("Server", "it", **program)
+    before = world.node.domains.get(world.context(), server.id)
+    found = world.imported("Server", "it")
+    told = {key: (found.inputs or {}).get(key) for key in ("cpuMode", "boot", "platformConfig")}
+    assert told == {"cpuMode": None, "boot": None, "platformConfig": None, **inputs}
+    assert world.diff("Server", found, **program).empty
+    world.update("Server", found, vcpus=2)
+    after = world.node.domains.get(world.context(), server.id)
+    assert (after.cpu_mode, after.boot, after.platform_config) == (before.cpu_mode, before.boot, before.platform_config)
+    assert [disk.boot_order for disk in after.disks] == [disk.boot_order for disk in before.disks]
+
+
+def test_a_cpu_that_no_program_can_state_is_left_out_of_an_import(world: World, made: Outcome) -> None:
+    world.node.domains._change(made.id, cpu_mode="EPYC")
+    assert "cpuMode" not in (world.imported("Server", "it").inputs or {})
+
+
 def test_an_imported_guest_that_somebody_renamed_has_its_root_disk(world: World, made: Outcome, image: str) -> None:
     guest = world.node.domains.guests[made.id]
     guest.domain = replace(guest.domain, name="renamed")

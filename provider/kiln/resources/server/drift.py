@@ -3,7 +3,6 @@ only."""
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,57 +13,19 @@ from kiln.framework.units import Size
 from kiln.ports.domains import Domain, DomainDisk, DomainNic
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef
-from kiln.resources.server import storage
+from kiln.resources.server import imported, storage
+from kiln.resources.server.known import Known
 from kiln.resources.server.layout import mac_address
 from kiln.resources.server.model import Interface, Nic, ServerInputs, ServerState
 
 _MIB = 1024
 
 
-@dataclass(frozen=True)
-class Known:
-    """What is known beforehand about a guest that is read: where it is, its node's defaults, what the state says."""
-
-    uri: str
-    pool: str
-    network: str | None
-    inputs: ServerInputs | None = None
-    state: ServerState | None = None
-
-
 def root_of(ctx: Context, node: Node, domain: Domain, known: Known) -> Volume | None:
     """The root disk of a guest as it is on the node, None where there is none that can be read."""
     if known.inputs is None:
-        return _found_root(ctx, node, domain)
+        return imported.root_of(ctx, node, domain)
     return storage.root_volume(ctx, node.volumes, known.inputs, domain, recent=True)
-
-
-def _found_root(ctx: Context, node: Node, domain: Domain) -> Volume | None:
-    """The root disk of a guest that no state knows, in whatever pool it is: by the guest's name, or by an earlier name
-    that it was made under."""
-    for disk in domain.disks:
-        if disk.path is not None and disk.path.rpartition("/")[2] == storage.root_name(domain.name):
-            with contextlib.suppress(NotFound):
-                volume = node.volumes.by_path(ctx, disk.path)
-                if storage.is_own(ctx, node.volumes, volume.ref):
-                    return volume
-    made = storage.made_with(ctx, node.volumes, domain).get("root")
-    return None if made is None else node.volumes.get(ctx, made)
-
-
-def _imported(ctx: Context, node: Node, domain: Domain, known: Known, root: Volume | None) -> ServerInputs:
-    """What a guest that no state knows was made with, as far as the node tells: an overlay names its image."""
-    image = None
-    if root is not None and root.backing is not None:
-        with contextlib.suppress(NotFound):
-            image = str(node.volumes.by_path(ctx, root.backing).ref)
-    told = [(nic.mac, nic.network, nic.model) for nic in domain.nics]
-    usual = told == [(mac_address(domain.uuid, 0), known.network, "virtio")]
-    return ServerInputs(
-        name=domain.name, node=known.uri, pool=root.ref.pool if root is not None else known.pool, image=image,
-        disks=[], networks=None if usual else [], firmware=domain.firmware,
-        graphics="vnc" if domain.graphics == "vnc" else "none",
-    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -88,7 +49,7 @@ class _Own:
 
 def inputs_now(ctx: Context, node: Node, domain: Domain, known: Known, root: Volume | None) -> ServerInputs:
     """The inputs with every property that drifted replaced by what the guest has now."""
-    base = known.inputs or _imported(ctx, node, domain, known, root)
+    base = known.inputs or imported.inputs_of(ctx, node, domain, known, root)
     drift: dict[str, object] = {"name": domain.name, "node": known.uri}
     if base.autostart != domain.autostart:
         drift["autostart"] = domain.autostart

@@ -8,7 +8,7 @@ from kiln.framework.model import alias_of
 from kiln.ports.nodes import Node
 from kiln.resources.server import observe
 from kiln.resources.server.build import Work
-from kiln.resources.server.drift import Known
+from kiln.resources.server.known import Known
 from kiln.resources.server.model import ServerInputs, ServerState
 
 _LOOK_SECONDS = 30.0

@@ -11,7 +11,8 @@ from kiln.framework.units import Size
 from kiln.ports.domains import Domain
 from kiln.ports.nodes import Node
 from kiln.resources.server.build import Work
-from kiln.resources.server.drift import Known, inputs_now, root_of, waiting
+from kiln.resources.server.drift import inputs_now, root_of, waiting
+from kiln.resources.server.known import Known
 from kiln.resources.server.model import Console, Interface, ServerInputs, ServerState
 
 

@@ -22,10 +22,10 @@ from kiln.resources.server import life, observe, storage
 from kiln.resources.server.build import Work, default_network, ground_of
 from kiln.resources.server.changing import changing
 from kiln.resources.server.checks import refuse_contradictions
-from kiln.resources.server.drift import Known
 from kiln.resources.server.failing import state_left
 from kiln.resources.server.fit import check_fit, require_boot_files, require_cpu, require_fit
 from kiln.resources.server.impact import Now, weigh
+from kiln.resources.server.known import Known
 from kiln.resources.server.model import ServerInputs, ServerState
 from kiln.resources.server.network import require_networks
 from kiln.resources.site import Site
