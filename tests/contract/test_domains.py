@@ -111,6 +111,33 @@ def test_redefining_keeps_the_guest_and_changes_it(node: Node, ctx: Context, nam
     assert changed.autostart
 
 
+def test_settings_are_told_as_they_were_asked_for_and_a_cpu_that_nobody_chose_is_not(
+    node: Node, ctx: Context, pool: str, name: str
+) -> None:
+    disk = node.volumes.create(ctx, VolumeRef(pool, "disk"), format="qcow2", virtual_size=1 << 20)
+    asked = {"machine": "pc", "clock": "localtime", "diskCache": "none", "video": "qxl"}
+    wanted = spec(name, cpu_mode=None, disks=(DiskSpec((disk,), "vda"),), platform_config=asked)
+    node.domains.define(ctx, wanted)
+    node.domains.set_mark(ctx, wanted.uuid, Mark("op-1", "done", role="server"))
+    found = node.domains.get(ctx, wanted.uuid)
+    assert (found.cpu_mode, found.platform_config) == (None, asked)
+    changed = node.domains.define(ctx, replace(wanted, platform_config={}, cpu_mode="host-model"))
+    assert (changed.cpu_mode, changed.platform_config) == ("host-model", {})
+
+
+def test_a_definition_is_put_back_as_it_was_secrets_and_all(node: Node, ctx: Context, name: str) -> None:
+    wanted = spec(name, description="old", graphics="vnc", graphics_password="open-me")
+    first = node.domains.define(ctx, wanted)
+    before = node.domains.definition(ctx, wanted.uuid)
+    assert "open-me" not in repr(before)
+    node.domains.define(ctx, replace(wanted, memory=96 << 10, boot=BootSpec("/boot/k"), description="new"))
+    node.domains.set_autostart(ctx, wanted.uuid, True)
+    restored = node.domains.restore(ctx, before)
+    assert restored == node.domains.get(ctx, wanted.uuid, recent=True) == replace(first, autostart=True)
+    if not isinstance(node, MemoryNode):
+        assert node.domains.definition(ctx, wanted.uuid) == before
+
+
 def test_a_name_or_uuid_of_another_guest_is_a_conflict(node: Node, ctx: Context, name: str) -> None:
     wanted = spec(name)
     node.domains.define(ctx, wanted)
@@ -307,12 +334,28 @@ def test_a_disk_in_use_grows_through_its_guest(node: Node, ctx: Context, pool: s
     path = node.volumes.get(ctx, ref).path
     assert not node.domains.resize_disk(ctx, path, 2 << 20)
     node.domains.start(ctx, wanted.uuid)
+    assert node.volumes.get(ctx, ref, recent=True).virtual_size == 1 << 20
     assert node.domains.resize_disk(ctx, path, 2 << 20)
     assert node.domains.resize_disk(ctx, path, 2 << 20)
+    assert node.volumes.get(ctx, ref, recent=True).virtual_size == 2 << 20
     assert node.volumes.get(ctx, ref).virtual_size == 2 << 20
     with pytest.raises(Refused):
         node.domains.resize_disk(ctx, path, 1 << 20)
     assert not node.domains.resize_disk(ctx, "/no/such/disk", 1 << 20)
+
+
+def test_a_disk_has_its_running_guests_as_users_also_once_its_file_is_gone(
+    node: Node, ctx: Context, pool: str, name: str
+) -> None:
+    ref = VolumeRef(pool, "disk")
+    wanted = spec(name, disks=(bootable(node, ctx, ref),))
+    node.domains.define(ctx, wanted)
+    path = node.volumes.get(ctx, ref).path
+    assert node.domains.users(ctx, path) == []
+    node.domains.start(ctx, wanted.uuid)
+    node.volumes.delete(ctx, ref)
+    assert node.domains.users(ctx, path) == [name]
+    assert node.domains.users(ctx, f"{path}-2") == []
 
 
 def test_a_guest_without_agent_or_network_has_no_addresses(node: Node, ctx: Context, name: str) -> None:

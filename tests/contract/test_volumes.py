@@ -440,3 +440,36 @@ def test_a_pool_for_a_moment_goes_with_its_directory(node: Node, libvirt_node: L
     with pytest.raises(NotFound):
         node.volumes.pool(ctx, name)
     node.volumes.discard_pool(ctx, name)
+
+
+def test_a_recent_reading_shows_every_change_of_a_volume_made_through_the_same_node(
+    node: Node, ctx: Context, pool: str
+) -> None:
+    ref = VolumeRef(pool, "v")
+    made = node.volumes.create(ctx, ref, format="qcow2", virtual_size=MIB)
+    assert node.volumes.get(ctx, ref, recent=True) == made
+    node.volumes.grow(ctx, ref, 2 * MIB)
+    assert node.volumes.get(ctx, ref, recent=True).virtual_size == 2 * MIB
+    later = node.volumes.create(ctx, VolumeRef(pool, "later"), format="qcow2", virtual_size=MIB)
+    assert node.volumes.get(ctx, later.ref, recent=True) == later
+    node.volumes.delete(ctx, ref)
+    with pytest.raises(NotFound):
+        node.volumes.get(ctx, ref, recent=True)
+
+
+@real
+def test_a_volume_that_cannot_be_read_is_in_nobodys_way(node: Node, ctx: Context, pool: str) -> None:
+    good, lost = (
+        node.volumes.create(ctx, VolumeRef(pool, name), format="qcow2", virtual_size=MIB) for name in ("good", "lost")
+    )
+    Path(lost.path).unlink()
+    assert node.volumes.get(ctx, good.ref, recent=True) == good
+    with pytest.raises(NotFound):
+        node.volumes.get(ctx, lost.ref, recent=True)
+
+
+@real
+def test_a_volume_grown_behind_the_node_has_its_new_size(node: Node, ctx: Context, pool: str) -> None:
+    made = node.volumes.create(ctx, VolumeRef(pool, "v"), format="qcow2", virtual_size=MIB)
+    subprocess.run(["qemu-img", "resize", "-q", made.path, str(2 * MIB)], check=True)
+    assert node.volumes.get(ctx, made.ref, recent=True).virtual_size == 2 * MIB

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from kiln.framework.errors import InputErrors, KilnError
+from kiln.framework.operations import Partial
+from kiln.framework.values import reveal
 
 from tests.e2e.conftest import TestPool
 from tests.e2e.direct import Direct
@@ -300,6 +302,29 @@ def test_a_running_guest_does_not_notice_an_update_that_cannot_be(
                 path, _ = refusal(partial(direct.change, "Server", server, check=check, **change))
                 assert path == where
                 assert inventory.domain(name).XMLDesc(0) == before
+    finally:
+        direct.remove("Server", server)
+
+
+def test_a_guest_that_does_not_start_with_a_new_kernel_runs_again_as_it_was(
+    direct: Direct, prefix: str, inventory: Inventory, tmp_path: Path
+) -> None:
+    """That the user who runs guests may not read a file is seen only when the guest is off."""
+    name, kernel = f"{prefix}-kernel", tmp_path / "vmlinuz"
+    kernel.write_bytes(b"no kernel".ljust(MIB, b"\0"))
+    tmp_path.chmod(0o700)
+    server = direct.make("Server", name, disks=[], networks=[], memory="64MiB", graphics="vnc", shutdownTimeout=1)
+    try:
+        before = inventory.domain(name).XMLDesc(3)
+        with pytest.raises(Partial) as caught:
+            direct.change("Server", server, boot={"kernel": str(kernel)}, memory="80MiB")
+        (reason,) = caught.value.reasons
+        assert reason.startswith("boot.kernel: ")
+        assert inventory.running(name)
+        assert inventory.domain(name).XMLDesc(3) == before
+        state = reveal(caught.value.outcome.state)
+        assert (state["state"], state["memory"], state.get("boot")) == ("running", "64MiB", None)
+        assert "pendingRestart" not in state
     finally:
         direct.remove("Server", server)
 

@@ -19,11 +19,12 @@ def test_a_server_that_a_state_lost_is_imported_with_its_root_disk_and_is_not_to
     stacks: Callable[..., Stack], prefix: str, tiny_guest: GuestImage, inventory: Inventory, pool: TestPool
 ) -> None:
     name = f"{prefix}-web"
+    kept: dict[str, Any] = {"cpu_mode": "maximum", "platform_config": {"machine": "pc-q35-6.2", "clock": "localtime"}}
 
     def lost() -> None:
         image = tiny_image(f"{prefix}-image", tiny_guest)
         data = kiln.Disk(f"{prefix}-data", size="8MiB")
-        tiny_server(name, image.id, disks=[data.id])
+        tiny_server(name, image.id, disks=[data.id], **kept)
 
     first = stacks()
     first.up(lost)
@@ -38,6 +39,7 @@ def test_a_server_that_a_state_lost_is_imported_with_its_root_disk_and_is_not_to
             networks=state[name]["inputs"].get("networks"),
             boot=state[name]["inputs"].get("boot"),
             **inputs,
+            **kept,
             opts=pulumi.ResourceOptions(import_=uuid),
         )
 

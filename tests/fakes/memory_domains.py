@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kiln.framework.context import Context
-from kiln.framework.errors import Conflict, KilnError, NotFound, Refused
+from kiln.framework.errors import Conflict, InputError, KilnError, NotFound, Refused
 from kiln.ports.domains import (
     Address,
+    Definition,
     DiskSpec,
     Domain,
     DomainDisk,
@@ -69,7 +70,8 @@ class MemoryGuest:
 
 
 class MemoryDomains:
-    """Guests by UUID. ``newborn`` sees every guest that is defined, to say how it will behave."""
+    """Guests by UUID. ``newborn`` sees every guest that is defined, to say how it will behave; no guest starts with a
+    kernel in ``unbootable``."""
 
     def __init__(self, volumes: MemoryVolumes, networks: list[Network]) -> None:
         self._volumes = volumes
@@ -77,6 +79,8 @@ class MemoryDomains:
         self._lock = threading.RLock()
         self.guests: dict[str, MemoryGuest] = {}
         self.logged: dict[str, GuestLog] = {}
+        self.unbootable: set[str] = set()
+        self._kept: list[Domain] = []
         self.newborn: Callable[[MemoryGuest], None] = lambda _guest: None
 
     def define(self, ctx: Context, spec: DomainSpec) -> Domain:
@@ -95,6 +99,19 @@ class MemoryDomains:
                 before.domain = _told(spec, before.domain.state, autostart=before.domain.autostart)
                 before.transient = False
             return self.guests[spec.uuid].told()
+
+    def definition(self, ctx: Context, uuid: str) -> Definition:
+        self._kept.append(self._guest(ctx, uuid).domain)
+        return Definition(str(len(self._kept) - 1))
+
+    def restore(self, ctx: Context, definition: Definition) -> Domain:
+        ctx.check("put the definition back")
+        with self._lock:
+            kept = self._kept[int(definition.text)]
+            guest = self.guests[kept.uuid]
+            guest.domain = replace(kept, state=guest.domain.state, autostart=guest.domain.autostart)
+            guest.transient = False
+            return guest.told()
 
     def get(self, ctx: Context, uuid: str, *, recent: bool = False) -> Domain:
         return self._guest(ctx, uuid).told()
@@ -210,6 +227,10 @@ class MemoryDomains:
                 return True
         return False
 
+    def users(self, ctx: Context, path: str) -> Sequence[str]:
+        running = [domain for domain in self.list(ctx) if domain.live is not None]
+        return [one.name for one in running if one.live and any(disk.path == path for disk in one.live.disks)]
+
     def addresses(self, ctx: Context, uuid: str) -> Sequence[Address]:
         guest = self._guest(ctx, uuid)
         return guest.addresses if guest.domain.state == "running" else ()
@@ -257,6 +278,8 @@ class MemoryDomains:
             guest.domain = replace(guest.domain, **changes)  # type: ignore[arg-type]
 
     def _check_devices(self, domain: Domain) -> None:
+        if domain.boot is not None and domain.boot.kernel in self.unbootable:
+            raise InputError("boot.kernel", f"guest '{domain.name}' cannot boot from '{domain.boot.kernel}'")
         paths = {volume.path for pool in self._volumes.named.values() for volume in pool.volumes.values()}
         for disk in domain.disks:
             if disk.path is not None and disk.path not in paths:
@@ -287,6 +310,7 @@ def told_nic(nic: NicSpec) -> DomainNic:
         kind="network" if nic.network is not None else "bridge" if nic.bridge is not None else "user",
         source=nic.network if nic.network is not None else nic.bridge,
         model=nic.model,
+        boot_order=nic.boot_order,
     )
 
 
@@ -308,6 +332,7 @@ def _told(spec: DomainSpec, state: PowerState, *, autostart: bool) -> Domain:
         graphics=spec.graphics,
         mark=spec.mark,
         metadata=dict(spec.metadata),
+        platform_config=dict(spec.platform_config),
         vnc_port=None,
         console_log=f"/memory/{spec.uuid}.log",
     )

@@ -90,7 +90,7 @@ class MemoryVolumes:
     def list(self, ctx: Context, pool: str) -> Sequence[Volume]:
         return [volume for volume in self._pool(ctx, pool).volumes.values() if not _temporary(volume.ref.name)]
 
-    def get(self, ctx: Context, ref: VolumeRef) -> Volume:
+    def get(self, ctx: Context, ref: VolumeRef, *, recent: bool = False) -> Volume:
         found = self._pool(ctx, ref.pool).volumes.get(ref.name)
         if found is None:
             raise NotFound(f"could not read volume '{ref}'")

@@ -62,7 +62,8 @@ class BootSpec:
 
 @dataclass(frozen=True)
 class DomainSpec:
-    """A guest as Kiln wants it. Memory is KiB. ``accelerator`` is the effective one.
+    """A guest as Kiln wants it. Memory is KiB. ``accelerator`` is the effective one, and ``cpu_mode`` is None for what
+    fits it.
 
     ``graphics_password`` is only set when ``graphics`` is ``vnc``. ``metadata`` are free key/value pairs kept in the
     domain's metadata. ``platform_config`` holds platform settings that have no property of their own.
@@ -74,7 +75,7 @@ class DomainSpec:
     vcpus: int
     arch: str
     accelerator: Literal["kvm", "tcg"]
-    cpu_mode: str
+    cpu_mode: str | None
     firmware: Literal["bios", "efi"]
     disks: Sequence[DiskSpec]
     nics: Sequence[NicSpec]
@@ -113,6 +114,7 @@ class DomainNic:
     kind: str
     source: str | None
     model: str | None
+    boot_order: int | None = None
 
     @property
     def called(self) -> str:
@@ -160,7 +162,8 @@ class Domain:
 
     ``mark`` is None for guests Kiln did not make. ``vnc_port`` is known while it runs, and so is ``live``. ``memory``
     and ``vcpus`` are the most it can have; what it gets at its start is ``current_memory`` and ``current_vcpus``, where
-    the node says so. ``transient``: it was undefined while it ran, and is gone when it stops.
+    the node says so. ``cpu_mode`` is None for a CPU that nobody chose. ``platform_config`` holds the settings that it
+    was made with, or that are not the usual. ``transient``: it was undefined while it ran, and is gone when it stops.
     """
 
     name: str
@@ -179,12 +182,21 @@ class Domain:
     graphics: str
     mark: Mark | None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    platform_config: Mapping[str, str] = field(default_factory=dict)
     vnc_port: int | None = None
     console_log: str | None = None
     current_memory: int | None = None
     current_vcpus: int | None = None
     live: Live | None = None
     transient: bool = False
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A guest's persistent definition in the platform's own words, its secrets among them: good for putting it back,
+    and for nothing else."""
+
+    text: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -214,6 +226,12 @@ class Domains(Protocol):
     def define(self, ctx: Context, spec: DomainSpec) -> Domain:
         """Define, or redefine under the same UUID; a transient guest becomes persistent. Raises Conflict when another
         UUID has the name."""
+
+    def definition(self, ctx: Context, uuid: str) -> Definition:
+        """The definition as it is, with all that Kiln knows nothing of. Raises NotFound."""
+
+    def restore(self, ctx: Context, definition: Definition) -> Domain:
+        """Define a guest as it was; whether it runs does not change."""
 
     def get(self, ctx: Context, uuid: str, *, recent: bool = False) -> Domain:
         """One guest. Raises NotFound.
@@ -271,6 +289,10 @@ class Domains(Protocol):
     def resize_disk(self, ctx: Context, path: str, virtual_size: int) -> bool:
         """Grow the disk stored at ``path`` through the running guest that uses it (``virDomainBlockResize``, bytes, the
         size read again right before since libvirt would shrink without a word). False when no running guest has it."""
+
+    def users(self, ctx: Context, path: str) -> Sequence[str]:
+        """The names of the running guests that have a disk or CD stored at ``path``, whether the file is there or
+        not."""
 
     def addresses(self, ctx: Context, uuid: str) -> Sequence[Address]:
         """The guest's addresses from DHCP leases, then ARP, then the agent when it answers within 5 s."""

@@ -110,8 +110,11 @@ class Volumes(Protocol):
     def list(self, ctx: Context, pool: str) -> Sequence[Volume]:
         """All volumes of the pool."""
 
-    def get(self, ctx: Context, ref: VolumeRef) -> Volume:
-        """One volume, read afresh. Raises NotFound (of pool or volume)."""
+    def get(self, ctx: Context, ref: VolumeRef, *, recent: bool = False) -> Volume:
+        """One volume, read afresh. Raises NotFound (of pool or volume).
+
+        With ``recent`` it may be told as it was a few seconds ago, though never as it was before a change made through
+        this node: a refresh of many guests then reads a pool once. Never decide on a change by it."""
 
     def by_path(self, ctx: Context, path: str) -> Volume:
         """The volume stored at ``path`` on the node. Raises NotFound."""

@@ -23,7 +23,7 @@ from kiln.ports.volumes import Volume, VolumeRef
 from kiln.resources import cloning, content
 from kiln.resources.names import Name, split_import_id, volume_id, volume_ref
 from kiln.resources.origin import known_source, origin
-from kiln.resources.ownership import Claim, finished, new_mark, refuse_overlaid, release_volume
+from kiln.resources.ownership import Claim, finished, new_mark, refuse_overlaid, release_volume, tell_users
 from kiln.resources.site import Site, require_known_pool
 from kiln.transfer.content import Content
 
@@ -168,6 +168,8 @@ class Disk(Resource[DiskInputs, DiskState]):
             claim.take(ctx)
             with cloning.sizing(inputs.size, "size"):
                 fill(ctx)
+            assert made.volume is not None
+            tell_users(ctx, node.domains, made.volume)
 
         def done(ctx: Context) -> None:
             info = origin(inputs.source, made.source_digest, kind=made.kind, clone=made.method, image=inputs.image)

@@ -19,8 +19,9 @@ from dataclasses import replace
 from kiln.framework.context import Context
 from kiln.framework.errors import Cancelled, Conflict, KilnError, NotFound, Refused, Unreachable
 from kiln.framework.process import Process, this_process
+from kiln.ports.domains import Domains
 from kiln.ports.marks import Holder, Mark
-from kiln.ports.volumes import VolumeRef, Volumes
+from kiln.ports.volumes import Volume, VolumeRef, Volumes
 from kiln.resources.names import listed
 from kiln.transfer.upload import discard_temporaries
 
@@ -135,6 +136,24 @@ def refuse_overlaid(ctx: Context, volumes: Volumes, ref: VolumeRef, kind: str) -
             f"{kind} '{ref}' is in use and stays",
             cause=f"{listed(users)} {'is an overlay' if len(users) == 1 else 'are overlays'} of it",
             action="delete those disks and their servers first",
+        )
+
+
+def tell_users(ctx: Context, domains: Domains, volume: Volume) -> None:
+    """Warn of running guests that have a volume's path from before it was made: what they have is another file, which
+    somebody deleted under them."""
+    try:
+        users = domains.users(ctx, volume.path)
+    except (Unreachable, Cancelled):
+        raise
+    except KilnError as error:
+        ctx.log.debug(f"who uses '{volume.ref}' is not known: {error}")
+        return
+    for name in users:
+        ctx.log.warning(
+            f"the running guest '{name}' goes on with the disk that was deleted under it, and what it writes is lost"
+            f" when it stops: it gets the new '{volume.ref}' when it is next started. Save what it needs from the old"
+            " one, then shut it down and start it"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from kiln.firstboot.metadata import TOKEN
@@ -134,6 +135,12 @@ def loses_its_root(world: World, id: str) -> None:
     world.here.volumes.delete(Context(), VolumeRef("kiln", "it-root"))
 
 
+def has_a_smaller_root(world: World, id: str) -> None:
+    volumes = world.here.volumes
+    root = volumes.get(Context(), VolumeRef("kiln", "it-root"))
+    volumes._put(replace(root, virtual_size=4 << 20))
+
+
 def is_wired_otherwise(world: World, id: str) -> None:
     world.change_guest(id, nics=(DomainNic(NIC["mac"], "network", "lab", NIC["model"]),))
 
@@ -228,6 +235,7 @@ SERVER = Case(
         Drift("disks", loses_a_disk, ["kiln/cd"]),
         Drift("graphics", loses_its_screen, "none"),
         Drift("image", loses_its_root, None),
+        Drift("diskSize", has_a_smaller_root, "4MiB"),
         Drift("networks", is_wired_otherwise, [{**NIC, "network": "lab"}]),
         Drift("networks", gets_another_card, [{**NIC, "mac": "52:54:00:00:00:09", "model": "virtio"}]),
         Drift("networks", loses_its_card, []),
@@ -235,7 +243,6 @@ SERVER = Case(
     unseen={
         "node": "how the machine is reached",
         "pool": "where its volumes were made",
-        "diskSize": "a refresh reads guests and not their root disks",
         "cpuMode": DERIVED,
         "firmware": "to repair it would replace the guest and its root disk",
         "boot": DERIVED,
@@ -247,9 +254,6 @@ SERVER = Case(
     },
     import_id="it",
     untold={
-        "cpuMode": DERIVED,
-        "boot": DERIVED,
-        "platformConfig": DERIVED,
         "firstBoot": "the guest was told it once, and its seed is gone",
         "waitFor": KILN_ONLY,
         "waitTimeout": KILN_ONLY,

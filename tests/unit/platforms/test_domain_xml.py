@@ -69,11 +69,12 @@ def test_a_guest_is_read_back_as_it_was_asked_for(name: str) -> None:
     same = ("name", "uuid", "memory", "vcpus", "cpu_mode", "firmware", "accelerator", "description", "graphics")
     assert {key: getattr(found, key) for key in same} == {key: getattr(wanted, key) for key in same}
     assert (found.mark, found.metadata, found.boot) == (wanted.mark, wanted.metadata, wanted.boot)
+    assert found.platform_config == wanted.platform_config
     assert [(disk.target, disk.device, disk.bus, disk.path, disk.boot_order, disk.serial) for disk in found.disks] == [
         (disk.target, disk.device, disk.bus, disk.chain[0].path, disk.boot_order, disk.serial) for disk in wanted.disks
     ]
-    assert [(nic.mac, nic.model, nic.source) for nic in found.nics] == [
-        (nic.mac, nic.model, nic.network or nic.bridge) for nic in wanted.nics
+    assert [(nic.mac, nic.model, nic.source, nic.boot_order) for nic in found.nics] == [
+        (nic.mac, nic.model, nic.network or nic.bridge, nic.boot_order) for nic in wanted.nics
     ]
     assert found.console_log == LOG
 
@@ -144,6 +145,59 @@ def test_the_mode_asked_for_is_told_only_while_the_guest_has_it() -> None:
     assert told_domain(document, state="stopped", autostart=False).cpu_mode == "auto"
     changed = document.replace('<cpu mode="maximum" />', '<cpu mode="custom"><model>EPYC</model></cpu>')
     assert told_domain(changed, state="stopped", autostart=False).cpu_mode == "EPYC"
+
+
+def test_a_mode_that_nobody_asked_for_is_told_only_where_it_is_not_what_fits() -> None:
+    document = domain(spec(cpu_mode=None), console_log=LOG)
+    assert told_domain(document, state="stopped", autostart=False).cpu_mode is None
+    changed = document.replace('<cpu mode="maximum" />', '<cpu mode="host-model" />')
+    assert told_domain(changed, state="stopped", autostart=False).cpu_mode == "host-model"
+
+
+def theirs(machine: str = "pc-q35-7.2", clock: str = "utc", cache: str = "", graphics: str = "vnc") -> dict[str, str]:
+    """The settings that are told of a guest that Kiln did not make."""
+    document = (
+        f"<domain type='kvm'><os><type arch='x86_64' machine='{machine}'>hvm</type></os><clock offset='{clock}'/>"
+        f"<devices><disk><driver name='qemu' {cache}/></disk><graphics type='{graphics}'/>"
+        "<video><model type='qxl'/></video></devices></domain>"
+    )
+    return dict(told_domain(document, state="stopped", autostart=False).platform_config)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (theirs(graphics="spice"), {}),
+        (theirs(), {"video": "qxl"}),
+        (theirs(machine="pc-i440fx-6.2", graphics="none"), {"machine": "pc"}),
+        (theirs(machine="microvm", graphics="none"), {"machine": "microvm"}),
+        (theirs(clock="localtime", cache="cache='none'", graphics="none"), {"clock": "localtime", "diskCache": "none"}),
+        (theirs(clock="variable", cache="cache='default'", graphics="none"), {}),
+    ],
+    ids=str,
+)
+def test_of_a_guest_that_kiln_did_not_make_the_settings_are_told_that_are_not_the_usual(
+    settings: dict[str, str], told: dict[str, str]
+) -> None:
+    assert settings == told
+
+
+@pytest.mark.parametrize(
+    ("asked", "actual", "told"),
+    [
+        ("q35", "pc-q35-7.2", "q35"),
+        ("pc", "pc-i440fx-7.2", "pc"),
+        ("pc-q35-6.2", "pc-q35-6.2", "pc-q35-6.2"),
+        ("pc", "pc-q35-7.2", None),
+        (None, "pc-q35-7.2", None),
+    ],
+)
+def test_a_machine_type_is_told_as_it_was_asked_for_while_the_guest_has_it(
+    asked: str | None, actual: str, told: str | None
+) -> None:
+    wanted = spec(platform_config={} if asked is None else {"machine": asked})
+    document = domain(wanted, console_log=LOG).replace(f'machine="{asked or "q35"}"', f'machine="{actual}"')
+    assert told_domain(document, state="stopped", autostart=False).platform_config.get("machine") == told
 
 
 def test_a_guest_that_kiln_did_not_make_has_no_mark() -> None:

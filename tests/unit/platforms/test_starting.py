@@ -14,6 +14,7 @@ from kiln.framework.errors import InputError, KilnError
 from kiln.platforms.libvirt import bootfiles, lifecycle
 from kiln.platforms.libvirt.codes import ErrorCode
 from kiln.platforms.libvirt.connection import Link
+from kiln.platforms.libvirt.contents import Contents
 from kiln.platforms.libvirt.domains import LibvirtDomains
 from kiln.ports.domains import BootSpec
 
@@ -39,7 +40,7 @@ def guest(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_a_guest_is_called_by_its_name(link: Link, library: FakeLibvirt, guest: Any) -> None:
     guest.error = FakeError(ErrorCode.INTERNAL_ERROR, "it broke")
-    domains = LibvirtDomains(link)
+    domains = LibvirtDomains(link, Contents(link))
     calls: dict[str, Callable[[], object]] = {
         "start": lambda: domains.start(Context(), UUID),
         "force": lambda: domains.destroy(Context(), UUID),
@@ -59,7 +60,7 @@ def test_a_guest_that_is_not_found_is_called_by_its_uuid(
 
     monkeypatch.setattr(FakeConnect, "lookupByUUIDString", absent, raising=False)
     with pytest.raises(KilnError, match=f"could not start guest {UUID}"):
-        LibvirtDomains(link).start(Context(), UUID)
+        LibvirtDomains(link, Contents(link)).start(Context(), UUID)
 
 
 @pytest.mark.parametrize(

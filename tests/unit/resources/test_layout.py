@@ -149,7 +149,7 @@ def test_a_domain_says_what_the_inputs_say() -> None:
     spec = domain_spec(inputs, UUID, Storage(attached("root")), SYSTEM, mark, None, "secret")
     assert (spec.name, spec.uuid, spec.memory, spec.vcpus) == ("web", UUID, 1024 * 1024, 3)
     assert (spec.description, spec.graphics, spec.graphics_password) == ("a <b>", "vnc", "secret")
-    assert (spec.cpu_mode, spec.accelerator, spec.platform_config) == ("auto", "tcg", {"a": "b"})
+    assert (spec.cpu_mode, spec.accelerator, spec.platform_config) == (None, "tcg", {"a": "b"})
 
 
 def test_a_server_without_graphics_gets_no_graphics_password() -> None:

@@ -238,6 +238,46 @@ def test_an_imported_server_is_what_it_was_made_as(world: World, image: str) -> 
         assert world.diff("Server", found, **inputs).empty
 
 
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"cpuMode": "maximum"},
+        {"cpuMode": "auto"},
+        {"boot": {"kernel": "/boot/k", "initrd": "/boot/i", "cmdline": "quiet"}},
+        {"boot": {"cmdline": "debug"}},
+        {"boot": {"order": ["hd", "cdrom"]}},
+        {"boot": {"order": ["hd", "network"]}},
+        {"boot": {"kernel": "/boot/k", "order": ["cdrom"]}},
+        {"platformConfig": {"machine": "pc"}},
+        {},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("power", ["running", "stopped"])
+def test_an_imported_server_keeps_its_cpu_its_boot_and_its_settings(
+    world: World, inputs: dict[str, Any], power: str
+) -> None:
+    kernel, initrd = world.raw("k"), world.raw("i")
+    image = world.create("Image", "base", source=world.raw(), kernel=kernel, initrd=initrd, cmdline="usual").id
+    cd = world.create("Disk", "cd", source=world.iso()).id
+    program = {"image": image, "disks": [cd], "powerState": power, **inputs}
+    server = world.create("Server", "it", **program)
+    before = world.node.domains.get(world.context(), server.id)
+    found = world.imported("Server", "it")
+    told = {key: (found.inputs or {}).get(key) for key in ("cpuMode", "boot", "platformConfig")}
+    assert told == {"cpuMode": None, "boot": None, "platformConfig": None, **inputs}
+    assert world.diff("Server", found, **program).empty
+    world.update("Server", found, vcpus=2)
+    after = world.node.domains.get(world.context(), server.id)
+    assert (after.cpu_mode, after.boot, after.platform_config) == (before.cpu_mode, before.boot, before.platform_config)
+    assert [disk.boot_order for disk in after.disks] == [disk.boot_order for disk in before.disks]
+
+
+def test_a_cpu_that_no_program_can_state_is_left_out_of_an_import(world: World, made: Outcome) -> None:
+    world.node.domains._change(made.id, cpu_mode="EPYC")
+    assert "cpuMode" not in (world.imported("Server", "it").inputs or {})
+
+
 def test_an_imported_guest_that_somebody_renamed_has_its_root_disk(world: World, made: Outcome, image: str) -> None:
     guest = world.node.domains.guests[made.id]
     guest.domain = replace(guest.domain, name="renamed")
@@ -438,3 +478,71 @@ def test_the_hosts_own_cpu_is_refused_where_guests_are_emulated_and_nothing_is_t
     assert world.node.domains.guests[made.id].live is live
     with pytest.raises(InputError, match="needs kvm"):
         world.create("Server", "other", image=image, cpuMode="host-passthrough")
+
+
+def without_start(world: World, made: Outcome, **inputs: Any) -> tuple[Outcome, tuple[str, ...]]:
+    """What the engine keeps of an update after which the guest does not start, and what it tells."""
+    with pytest.raises(Partial) as caught:
+        world.update("Server", made, **inputs)
+    return caught.value.outcome, caught.value.reasons
+
+
+def test_a_guest_that_does_not_start_with_another_kernel_runs_again_with_the_one_it_had(
+    world: World, image: str
+) -> None:
+    boot = {"kernel": "/boot/old", "cmdline": "quiet"}
+    made = world.create("Server", "it", image=image, boot=boot, diskSize="4MiB", description="old")
+    domains = world.node.domains
+    domains.unbootable = {"/boot/new"}
+    before = domains.get(world.context(), made.id)
+    new: dict[str, Any] = {
+        "boot": {"kernel": "/boot/new"},
+        "memory": "64MiB",
+        "description": "new",
+        "autostart": True,
+        "diskSize": "8MiB",
+    }
+    left, reasons = without_start(world, made, **new)
+    assert [reason.partition(" ")[0] for reason in reasons] == ["boot.kernel:"]
+    after = domains.get(world.context(), made.id)
+    assert (after.state, after.boot, after.live) == ("running", before.boot, before.live)
+    grown = {"diskSize": "8MiB", "rootDiskSize": "8MiB"}
+    assert plain(left) == {**plain(made), **grown, "autostart": True}
+    assert world.read("Server", left) == Outcome(left.id, left.state, world.inputs("Server", left))
+    old, server = world.inputs("Server", made), world.resources["Server"]
+    wanted = world.check("Server", made.id, {**old, **new}, old)
+    plan = operations.diff(world.context(), server, made.id, left.state, old, wanted)
+    assert {change.path[0] for change in plan.changes} == {"boot", "memory", "description"}
+    domains.unbootable = set()
+    done = operations.update(world.context(), server, made.id, left.state, old, wanted)
+    after = domains.get(world.context(), made.id)
+    assert (after.state, after.memory, after.boot and after.boot.kernel) == ("running", 64 << 10, "/boot/new")
+    assert "pendingRestart" not in done.state
+    assert operations.diff(world.context(), server, made.id, done.state, wanted, wanted).empty
+
+
+def test_a_guest_that_starts_neither_with_the_new_kernel_nor_with_the_old_is_told_with_both_reasons(
+    world: World, image: str
+) -> None:
+    made = world.create("Server", "it", image=image, boot={"kernel": "/boot/old"})
+    world.node.domains.unbootable = {"/boot/old", "/boot/new"}
+    left, reasons = without_start(world, made, boot={"kernel": "/boot/new"})
+    assert ["/boot/new" in reasons[0], "/boot/old" in reasons[1]] == [True, True]
+    assert "step put the old definition back" in reasons[1]
+    assert (left.state["state"], left.state["pendingRestart"]) == ("stopped", ["boot"])
+    world.node.domains.unbootable = {"/boot/old"}
+    old = world.inputs("Server", made)
+    wanted = world.check("Server", made.id, {**old, "boot": {"kernel": "/boot/new"}}, old)
+    server = world.resources["Server"]
+    done = operations.update(world.context(), server, made.id, left.state, old, wanted)
+    assert (done.state["state"], done.state.get("pendingRestart")) == ("running", None)
+
+
+def test_a_guest_that_was_off_stays_so_when_it_does_not_start(world: World, image: str) -> None:
+    made = world.create("Server", "it", image=image, boot={"kernel": "/boot/old"}, powerState="stopped")
+    world.node.domains.unbootable = {"/boot/new"}
+    left, reasons = without_start(world, made, boot={"kernel": "/boot/new"}, powerState="running")
+    assert len(reasons) == 1
+    domain = world.node.domains.get(world.context(), made.id)
+    assert (domain.state, domain.boot and domain.boot.kernel) == ("stopped", "/boot/new")
+    assert (left.state["state"], left.state["pendingRestart"]) == ("stopped", ["boot", "powerState"])

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from kiln.framework import operations
+from kiln.framework.context import Context
+from kiln.framework.errors import InputError, KilnError
 from kiln.framework.model import Impact
-from kiln.framework.operations import Outcome
+from kiln.framework.operations import Outcome, Partial
 from kiln.framework.plan import Change, Plan
 from kiln.framework.values import UNKNOWN
 from kiln.ports.domains import Domain
-from kiln.ports.volumes import VolumeRef
+from kiln.ports.volumes import Volume, VolumeRef
 
 from tests.unit.resources.world import POOL, World
 
@@ -278,3 +280,63 @@ def test_what_a_running_guest_lost_is_told_alike_by_every_refresh(world: World, 
     assert first.state["pendingRestart"] == ["memory"]
     second = seen(world, first)
     assert (second.inputs, second.state) == (first.inputs, first.state)
+
+
+# --- a root disk grown on the node -----------------------------------------------------------------------------------
+
+
+ROOT = VolumeRef(POOL, "it-root")
+
+
+def grow_on_the_node(world: World, size: int) -> None:
+    world.node.volumes.grow(world.context(), ROOT, size)
+
+
+@pytest.mark.parametrize("power", ["running", "stopped"])
+def test_a_root_disk_grown_on_the_node_is_drift_of_a_stated_size(world: World, image: str, power: str) -> None:
+    made = world.create("Server", "it", image=image, diskSize="4MiB", powerState=power)
+    grow_on_the_node(world, 8 << 20)
+    assert drift(world, made) == {"diskSize": "8MiB"}
+    found = seen(world, made)
+    assert found.state["rootDiskSize"] == found.state["diskSize"] == "8MiB"
+    assert world.diff("Server", found).empty
+    with pytest.raises(InputError, match="cannot shrink from 8MiB to 4MiB") as caught:
+        world.diff("Server", found, diskSize="4MiB")
+    assert caught.value.path == "diskSize"
+
+
+def test_a_root_disk_grown_on_the_node_changes_an_output_alone_where_no_size_is_stated(
+    world: World, image: str
+) -> None:
+    made = world.create("Server", "it", image=image)
+    grow_on_the_node(world, 8 << 20)
+    found = seen(world, made)
+    assert drift(world, made) == {}
+    assert found.state == {**made.state, "rootDiskSize": "8MiB"}
+    assert world.diff("Server", found).empty
+
+
+@pytest.mark.parametrize("stated", ["4MiB", None])
+def test_a_size_below_that_of_a_root_disk_grown_since_the_last_refresh_is_refused(
+    world: World, image: str, stated: str | None
+) -> None:
+    made = world.create("Server", "it", image=image, diskSize=stated)
+    grow_on_the_node(world, 8 << 20)
+    with pytest.raises(InputError, match="cannot shrink from 8MiB to 6MiB") as caught:
+        world.diff("Server", made, diskSize="6MiB")
+    assert caught.value.path == "diskSize"
+    with pytest.raises(Partial, match="diskSize: disk 'kiln/it-root' is larger"):
+        world.update("Server", made, diskSize="6MiB")
+    assert world.node.volumes.get(world.context(), ROOT).virtual_size == 8 << 20
+
+
+def test_a_root_disk_that_cannot_be_read_keeps_the_size_it_had(
+    world: World, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = world.create("Server", "it", image=image, diskSize="4MiB")
+
+    def broken(ctx: Context, ref: VolumeRef, *, recent: bool = False) -> Volume:
+        raise KilnError(f"could not read volume '{ref}'", cause="it is no qcow2")
+
+    monkeypatch.setattr(world.node.volumes, "get", broken)
+    assert seen(world, made).state == made.state

@@ -6,12 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from kiln.framework.context import SilentLog
 from kiln.framework.errors import InputError, InputErrors, Refused
 from kiln.framework.model import Impact
 from kiln.framework.operations import Outcome
 from kiln.ports.domains import DomainNic
+from kiln.ports.volumes import VolumeRef
 
-from tests.unit.resources.world import World, plain
+from tests.unit.resources.world import POOL, World, plain
 
 
 @pytest.fixture
@@ -114,3 +116,41 @@ def test_a_size_that_was_left_out_can_be_stated_and_grown_and_never_shrunk(
     larger: dict[str, Any] = {size: "2MiB"}
     grown = plain(world.update(kind, made, **larger))
     assert grown["virtualSize" if kind == "Disk" else "rootDiskSize"] == "2MiB"
+
+
+# --- a disk that was deleted under a running guest -------------------------------------------------------------------
+
+
+@pytest.fixture
+def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the user is warned of."""
+    told: list[str] = []
+    monkeypatch.setattr(SilentLog, "warning", lambda _self, message: told.append(message))
+    return told
+
+
+@pytest.mark.parametrize("mark", ["its mark left", "its mark gone too"])
+@pytest.mark.parametrize("power", ["running", "stopped"])
+def test_a_disk_made_anew_under_a_running_guest_is_told(world: World, warned: list[str], power: str, mark: str) -> None:
+    disk = world.create("Disk", "data", size="1MiB")
+    world.create("Server", "it", disks=[disk.id], powerState=power)
+    world.node.volumes.delete(world.context(), VolumeRef(POOL, "data"))
+    if mark == "its mark gone too":
+        world.node.volumes.delete_mark(world.context(), VolumeRef(POOL, "data"))
+    world.create("Disk", "data", size="1MiB")
+    assert len(warned) == (1 if power == "running" else 0)
+    assert all("'it'" in message and "'kiln/data' when it is next started" in message for message in warned)
+
+
+def test_a_root_disk_made_anew_under_a_running_guest_is_told(world: World, warned: list[str]) -> None:
+    image = world.create("Image", "base", source=world.raw()).id
+    world.create("Server", "it", image=image)
+    guest = next(iter(world.node.domains.guests.values()))
+    guest.domain = replace(guest.domain, name="theirs")
+    world.node.volumes.delete(world.context(), VolumeRef(POOL, "it-root"))
+    world.node.volumes.delete(world.context(), VolumeRef(POOL, "it-seed"))
+    assert warned == []
+    world.create("Server", "it", image=image)
+    (message,) = warned
+    assert "'theirs'" in message
+    assert "'kiln/it-root' when it is next started" in message

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -73,11 +73,8 @@ def resize_disk(opened: Opened, path: str, virtual_size: int) -> bool:
     Raises:
         Refused: it is larger already. libvirt itself would shrink it under the guest without a word.
     """
-    for domain in opened.handle.listAllDomains(ListDomains.ACTIVE):
+    for domain, target in _attached(opened, path):
         with tolerating(ErrorCode.NO_DOMAIN, ErrorCode.OPERATION_INVALID):  # gone or stopped since it was listed
-            target = disk_target(domain.XMLDesc(0), path)
-            if target is None:
-                continue
             size = domain.blockInfo(target)[0]
             if size > virtual_size:
                 raise Refused(
@@ -88,6 +85,21 @@ def resize_disk(opened: Opened, path: str, virtual_size: int) -> bool:
                 domain.blockResize(target, virtual_size, BlockResize.BYTES)
             return True
     return False
+
+
+def users(opened: Opened, path: str) -> list[str]:
+    """The names of the running guests that have the disk or CD stored at ``path``."""
+    return [str(domain.name()) for domain, _ in _attached(opened, path)]
+
+
+def _attached(opened: Opened, path: str) -> Iterator[tuple[Any, str]]:
+    """The running guests that have the disk stored at ``path``, with its device name in them."""
+    for domain in opened.handle.listAllDomains(ListDomains.ACTIVE):
+        target = None
+        with tolerating(ErrorCode.NO_DOMAIN):  # gone since it was listed
+            target = disk_target(domain.XMLDesc(0), path)
+        if target is not None:
+            yield domain, target
 
 
 def _unplug(ctx: Context, link: Link, doing: Doing, guest: Guest, find: Find) -> None:

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 from kiln.framework.context import Context
 from kiln.framework.errors import KilnError
 from kiln.platforms.libvirt import devices, lifecycle, logs, machines, observe
-from kiln.platforms.libvirt.codes import Affect, DomainMetadata, DomainUndefine, ErrorCode
+from kiln.platforms.libvirt.codes import Affect, DomainMetadata, DomainUndefine, DomainXml, ErrorCode
 from kiln.platforms.libvirt.connection import Link, Opened, agent_command
 from kiln.platforms.libvirt.console import StreamConsole
+from kiln.platforms.libvirt.contents import Contents
 from kiln.platforms.libvirt.faults import code_of, tolerating
 from kiln.platforms.libvirt.guests import Doing, Guest
 from kiln.platforms.libvirt.paths import console_log
@@ -23,7 +24,17 @@ from kiln.platforms.libvirt.uris import is_local, is_session
 from kiln.platforms.libvirt.xml import metadata
 from kiln.platforms.libvirt.xml.domain import domain as domain_document
 from kiln.platforms.libvirt.xml.text import dump, parse
-from kiln.ports.domains import Address, DiskSpec, Domain, DomainDisk, DomainNic, DomainSpec, GuestLog, NicSpec
+from kiln.ports.domains import (
+    Address,
+    Definition,
+    DiskSpec,
+    Domain,
+    DomainDisk,
+    DomainNic,
+    DomainSpec,
+    GuestLog,
+    NicSpec,
+)
 from kiln.ports.marks import Mark
 
 T = TypeVar("T")
@@ -46,10 +57,11 @@ _AGENT_SILENT = (
 
 
 class LibvirtDomains:
-    """Guests by UUID."""
+    """Guests by UUID. ``contents`` is what was read of the volumes, which a guest may change."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, contents: Contents) -> None:
         self._link = link
+        self._contents = contents
         self._recent = Recent(link, "read all guests", observe.read_all)
 
     def define(self, ctx: Context, spec: DomainSpec) -> Domain:
@@ -71,6 +83,20 @@ class LibvirtDomains:
             if machine is not None and (fault := machines.without_pci(machine, error.cause or "")) is not None:
                 raise fault.at(node=self._link.uri) from error
             raise
+
+    def definition(self, ctx: Context, uuid: str) -> Definition:
+        """The definition as it is."""
+        flags = DomainXml.INACTIVE | DomainXml.SECURE
+        return self._with(ctx, "read the definition of", uuid, lambda domain: Definition(domain.XMLDesc(flags)))
+
+    def restore(self, ctx: Context, definition: Definition) -> Domain:
+        """Define a guest as it was."""
+        with self._recent.changing():
+            return self._link.run(
+                ctx,
+                "put the guest's definition back",
+                lambda opened: observe.describe(opened.handle.defineXMLFlags(definition.text, 0)),
+            )
 
     def get(self, ctx: Context, uuid: str, *, recent: bool = False) -> Domain:
         """One guest."""
@@ -169,9 +195,14 @@ class LibvirtDomains:
 
     def resize_disk(self, ctx: Context, path: str, virtual_size: int) -> bool:
         """Grow the disk at ``path`` through the running guest that uses it."""
-        return self._link.run(
-            ctx, f"grow the disk {path}", lambda opened: devices.resize_disk(opened, path, virtual_size)
-        )
+        with self._contents.changing():
+            return self._link.run(
+                ctx, f"grow the disk {path}", lambda opened: devices.resize_disk(opened, path, virtual_size)
+            )
+
+    def users(self, ctx: Context, path: str) -> Sequence[str]:
+        """The names of the running guests that have the disk at ``path``."""
+        return self._link.run(ctx, f"look who uses {path}", lambda opened: devices.users(opened, path))
 
     def addresses(self, ctx: Context, uuid: str) -> Sequence[Address]:
         """The guest's addresses."""

@@ -8,6 +8,7 @@ from typing import Literal
 from kiln.framework.context import Context
 from kiln.platforms.libvirt import accelerator, bootfiles, facts, machines, prerequisites
 from kiln.platforms.libvirt.connection import Link
+from kiln.platforms.libvirt.contents import Contents
 from kiln.platforms.libvirt.domains import LibvirtDomains
 from kiln.platforms.libvirt.facts import Capabilities
 from kiln.platforms.libvirt.networks import LibvirtNetworks
@@ -21,8 +22,9 @@ class LibvirtNode:
 
     def __init__(self, link: Link, bulk: Link) -> None:
         self._link = link
-        self.domains = LibvirtDomains(link)
-        self.volumes = LibvirtVolumes(link, bulk)
+        contents = Contents(link)
+        self.domains = LibvirtDomains(link, contents)
+        self.volumes = LibvirtVolumes(link, bulk, contents)
         self.networks = LibvirtNetworks(link)
 
     @property

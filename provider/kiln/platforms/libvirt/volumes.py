@@ -13,6 +13,7 @@ from kiln.framework.errors import KilnError, NotFound, Refused
 from kiln.platforms.libvirt import backing, files, marks, streams
 from kiln.platforms.libvirt.codes import ErrorCode
 from kiln.platforms.libvirt.connection import Link, Opened
+from kiln.platforms.libvirt.contents import Contents
 from kiln.platforms.libvirt.faults import tolerating
 from kiln.platforms.libvirt.locks import locked
 from kiln.platforms.libvirt.pools import Pools, known
@@ -33,11 +34,13 @@ _DIRECTORY = "directory"
 
 
 class LibvirtVolumes:
-    """Pools and volumes. ``bulk`` is a connection of its own for long transfers, which would fill up ``link``."""
+    """Pools and volumes. ``bulk`` is a connection of its own for long transfers, which would fill up ``link``;
+    ``contents`` is what was read of the pools moments ago."""
 
-    def __init__(self, link: Link, bulk: Link) -> None:
+    def __init__(self, link: Link, bulk: Link, contents: Contents) -> None:
         self._link = link
         self._bulk = bulk
+        self._contents = contents
         self._pools = Pools(link)
         self._sidecars = Sidecars(link, self._pools)
         self._temporaries = Temporaries(link, self._pools)
@@ -93,8 +96,10 @@ class LibvirtVolumes:
             ctx, f"list pool '{pool}'", lambda opened: backing.volumes_of(known(opened, pool).handle, pool)
         )
 
-    def get(self, ctx: Context, ref: VolumeRef) -> Volume:
-        """One volume, read afresh."""
+    def get(self, ctx: Context, ref: VolumeRef, *, recent: bool = False) -> Volume:
+        """One volume, read afresh, or with ``recent`` as it was a few seconds ago."""
+        if recent and (found := self._contents.get(ctx, ref)) is not None:
+            return found
         return self._with(ctx, "read", ref, lambda volume: told_volume(volume.XMLDesc(0), ref.pool))
 
     def by_path(self, ctx: Context, path: str) -> Volume:
@@ -135,7 +140,7 @@ class LibvirtVolumes:
 
     def delete(self, ctx: Context, ref: VolumeRef) -> None:
         """Delete a volume; one that is not there is a success."""
-        with contextlib.suppress(NotFound):
+        with self._contents.changing(), contextlib.suppress(NotFound):
             self._with(ctx, "delete", ref, lambda volume: volume.delete(0))
 
     def grow(self, ctx: Context, ref: VolumeRef, virtual_size: int) -> None:
@@ -151,7 +156,8 @@ class LibvirtVolumes:
             if size < virtual_size:
                 volume.resize(virtual_size, 0)
 
-        self._with(ctx, "grow", ref, work)
+        with self._contents.changing():
+            self._with(ctx, "grow", ref, work)
 
     def copy(self, ctx: Context, source: Volume, ref: VolumeRef, *, format: Format, virtual_size: int) -> Volume:
         """A full, independent copy made by the node itself."""
@@ -181,7 +187,8 @@ class LibvirtVolumes:
             raise KilnError(f"pool '{ref.pool}' has no directory that this process can write in")
         self.create(ctx, ref, format=format, virtual_size=virtual_size)
         try:
-            files.replace(directory, temporary, ref.name)
+            with self._contents.changing():
+                files.replace(directory, temporary, ref.name)
         except OSError as error:
             self.delete(ctx.unhurried(30), ref)
             raise KilnError(f"could not name volume '{ref}'", cause=error.strerror, action="run again") from error
@@ -189,7 +196,8 @@ class LibvirtVolumes:
 
     def upload(self, ctx: Context, ref: VolumeRef, chunks: Iterator[Chunk]) -> None:
         """Write ``chunks`` from offset 0 into an existing volume over a sparse libvirt stream."""
-        streams.upload(ctx, self._bulk, ref, chunks)
+        with self._contents.changing():
+            streams.upload(ctx, self._bulk, ref, chunks)
 
     def download(self, ctx: Context, ref: VolumeRef, offset: int, length: int) -> bytes:
         """``length`` bytes of the volume's file from ``offset``."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from kiln.framework.context import Context
-from kiln.ports.domains import BootSpec, Console, Domain, DomainSpec
+from kiln.framework.errors import KilnError
+from kiln.ports.domains import BootSpec, Console, Definition, Domain, DomainSpec
 from kiln.ports.marks import Mark
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import VolumeRef
@@ -18,7 +19,10 @@ from kiln.resources.site import Site
 
 @dataclass
 class Work:
-    """What the steps of one operation know and leave for each other."""
+    """What the steps of one operation know and leave for each other.
+
+    ``before`` is the definition of a guest that runs with it and is about to be restarted with another.
+    """
 
     inputs: ServerInputs
     uuid: str
@@ -36,6 +40,9 @@ class Work:
     is_new: bool = False
     first_boot_ended: bool = False
     addresses: list[str] = field(default_factory=list)
+    before: Definition | None = None
+    is_put_back: bool = False
+    cannot_put_back: KilnError | None = None
 
     def saw(self, domain: Domain) -> None:
         """Remember the domain as the node reported it."""

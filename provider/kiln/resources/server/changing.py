@@ -44,13 +44,21 @@ def changing(node: Node, work: Work, changed: set[str], state: ServerState) -> l
     if "disk_size" in changed and new.disk_size is not None and work.root is not None:
         steps.append(Step("grow root disk", lambda ctx: _grow_root(ctx, node, work)))
     if redefine:
-        steps.append(Step("redefine domain", lambda ctx: work.saw(node.domains.define(ctx, spec_of(work, work.mark)))))
+        keep = active and restarts and new.power_state == "running"
+        steps.append(Step("redefine domain", lambda ctx: _redefine(ctx, node, work, keep=keep)))
     if active and (restarts or new.power_state == "stopped"):
         steps.append(Step("shut down", lambda ctx: _shutdown(ctx, node, work)))
     if "description" in changed and not redefine:
         steps.append(Step("set description", lambda ctx: node.domains.set_description(ctx, work.uuid, new.description)))
     plugging = [Step(str(change), partial(_apply, node=node, work=work, change=change)) for change in hot]
     return steps + life.starting(node, work, plugging)
+
+
+def _redefine(ctx: Context, node: Node, work: Work, *, keep: bool) -> None:
+    """The new definition; with ``keep`` the old one is remembered, for a guest that does not start with the new."""
+    if keep:
+        work.before = node.domains.definition(ctx, work.uuid)
+    work.saw(node.domains.define(ctx, spec_of(work, work.mark)))
 
 
 def _apply(ctx: Context, node: Node, work: Work, change: HotChange) -> None:
@@ -70,7 +78,7 @@ def _grow_root(ctx: Context, node: Node, work: Work) -> None:
     assert work.inputs.disk_size is not None
     volume, size = work.root.chain[0], work.inputs.disk_size.bytes
     with cloning.sizing(work.inputs.disk_size, "diskSize"):
-        if size > volume.virtual_size and not node.domains.resize_disk(ctx, volume.path, size):
+        if size < volume.virtual_size or not node.domains.resize_disk(ctx, volume.path, size):
             cloning.grow(ctx, node.volumes, volume.ref, size)
     work.root = Attached([node.volumes.get(ctx, volume.ref), *work.root.chain[1:]])
 

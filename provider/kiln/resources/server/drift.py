@@ -3,7 +3,6 @@ only."""
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,50 +13,19 @@ from kiln.framework.units import Size
 from kiln.ports.domains import Domain, DomainDisk, DomainNic
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef
-from kiln.resources.server import storage
+from kiln.resources.server import imported, storage
+from kiln.resources.server.known import Known
 from kiln.resources.server.layout import mac_address
 from kiln.resources.server.model import Interface, Nic, ServerInputs, ServerState
 
 _MIB = 1024
 
 
-@dataclass(frozen=True)
-class Known:
-    """What is known beforehand about a guest that is read: where it is, its node's defaults, what the state says."""
-
-    uri: str
-    pool: str
-    network: str | None
-    inputs: ServerInputs | None = None
-    state: ServerState | None = None
-
-
-def own_root(ctx: Context, node: Node, domain: Domain) -> Volume | None:
-    """The root disk of a guest that no state knows, in whatever pool it is: by the guest's name, or by an earlier name
-    that it was made under."""
-    for disk in domain.disks:
-        if disk.path is not None and disk.path.rpartition("/")[2] == storage.root_name(domain.name):
-            with contextlib.suppress(NotFound):
-                volume = node.volumes.by_path(ctx, disk.path)
-                if storage.is_own(ctx, node.volumes, volume.ref):
-                    return volume
-    made = storage.made_with(ctx, node.volumes, domain).get("root")
-    return None if made is None else node.volumes.get(ctx, made)
-
-
-def _imported(ctx: Context, node: Node, domain: Domain, known: Known, root: Volume | None) -> ServerInputs:
-    """What a guest that no state knows was made with, as far as the node tells: an overlay names its image."""
-    image = None
-    if root is not None and root.backing is not None:
-        with contextlib.suppress(NotFound):
-            image = str(node.volumes.by_path(ctx, root.backing).ref)
-    told = [(nic.mac, nic.network, nic.model) for nic in domain.nics]
-    usual = told == [(mac_address(domain.uuid, 0), known.network, "virtio")]
-    return ServerInputs(
-        name=domain.name, node=known.uri, pool=root.ref.pool if root is not None else known.pool, image=image,
-        disks=[], networks=None if usual else [], firmware=domain.firmware,
-        graphics="vnc" if domain.graphics == "vnc" else "none",
-    )  # fmt: skip
+def root_of(ctx: Context, node: Node, domain: Domain, known: Known) -> Volume | None:
+    """The root disk of a guest as it is on the node, None where there is none that can be read."""
+    if known.inputs is None:
+        return imported.root_of(ctx, node, domain)
+    return storage.root_volume(ctx, node.volumes, known.inputs, domain, recent=True)
 
 
 @dataclass(frozen=True)
@@ -70,9 +38,18 @@ class _View:
     nics: Sequence[DomainNic]
 
 
+@dataclass(frozen=True)
+class _Own:
+    """Where the volumes that are a server's own are, and its root disk if it was seen to be there."""
+
+    root: VolumeRef
+    seed: VolumeRef
+    seen: Volume | None
+
+
 def inputs_now(ctx: Context, node: Node, domain: Domain, known: Known, root: Volume | None) -> ServerInputs:
     """The inputs with every property that drifted replaced by what the guest has now."""
-    base = known.inputs or _imported(ctx, node, domain, known, root)
+    base = known.inputs or imported.inputs_of(ctx, node, domain, known, root)
     drift: dict[str, object] = {"name": domain.name, "node": known.uri}
     if base.autostart != domain.autostart:
         drift["autostart"] = domain.autostart
@@ -84,7 +61,9 @@ def inputs_now(ctx: Context, node: Node, domain: Domain, known: Known, root: Vol
     power = "running" if domain.state == "running" else "stopped"
     if base.power_state != power:
         drift["power_state"] = power
-    own = storage.own_refs(ctx, node.volumes, base, domain)
+    if root is not None and base.disk_size is not None and base.disk_size.bytes != root.virtual_size:
+        drift["disk_size"] = Size.of(root.virtual_size)
+    own = _Own(*storage.own_refs(ctx, node.volumes, base, domain), root)
     view = _live(domain) or _defined(domain)
     return base.model_copy(update=drift | _hardware_drift(ctx, node, (domain.uuid, own), view, base, known.state))
 
@@ -125,7 +104,7 @@ def _live(domain: Domain) -> _View | None:
 def _hardware_drift(
     ctx: Context,
     node: Node,
-    guest: tuple[str, tuple[VolumeRef, VolumeRef]],
+    guest: tuple[str, _Own],
     view: _View,
     base: ServerInputs,
     state: ServerState | None,
@@ -145,19 +124,20 @@ def _other_than(stated: int, *seen: int | None) -> int | None:
 
 
 def _disk_drift(
-    ctx: Context, node: Node, disks: Sequence[DomainDisk], base: ServerInputs, own: tuple[VolumeRef, VolumeRef]
+    ctx: Context, node: Node, disks: Sequence[DomainDisk], base: ServerInputs, own: _Own
 ) -> dict[str, object]:
     """Disks without the root disk and seed that are the server's own. Their order is that of booting, where all have a
     place in it: device names say nothing of it."""
-    root, seed = own
     seen: dict[str, DomainDisk] = {}
     root_there = False
     for disk in sorted(disks, key=_boot_order):
         if disk.path is None:
             continue
-        ref = {root.name: root, seed.name: seed}.get(disk.path.rpartition("/")[2])
-        if ref is not None and storage.is_own(ctx, node.volumes, ref):
-            root_there = root_there or (ref == root and node.volumes.exists(ctx, ref))
+        ref = {own.root.name: own.root, own.seed.name: own.seed}.get(disk.path.rpartition("/")[2])
+        if own.seen is not None and ref == own.seen.ref:
+            root_there = True
+        elif ref is not None and storage.is_own(ctx, node.volumes, ref):
+            root_there = root_there or (ref == own.root and node.volumes.exists(ctx, ref))
         else:
             seen[_id_of(ctx, node, disk.path)] = disk
     drift: dict[str, object] = {}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from kiln.framework.errors import InputError
 from kiln.framework.model import Impact
 from kiln.framework.plan import Change
+from kiln.framework.units import Size
 from kiln.framework.values import UNKNOWN
 from kiln.resources.server.model import ServerInputs, ServerState
 from kiln.resources.server.storage import root_ref
@@ -14,12 +15,13 @@ from kiln.resources.server.storage import root_ref
 
 @dataclass(frozen=True)
 class Now:
-    """The guest before the change: whether it is on, the image of a root disk that is there and not attached, and how
-    many devices its bus takes."""
+    """The guest before the change: whether it is on, the image of a root disk that is there and not attached, how many
+    devices its bus takes, and the size of its root disk if that was looked at."""
 
     active: bool
     detached_root: str | None = None
     free_slots: int | None = None
+    root_size: Size | None = None
 
 
 def crowded(old: ServerInputs, new: ServerInputs, free_slots: int | None) -> bool:
@@ -39,7 +41,7 @@ def weigh(change: Change, state: ServerState, new: ServerInputs, now: Now) -> Ch
         InputError: the root disk would shrink.
     """
     if change.field == "disk_size":
-        return _weigh_disk_size(change, state, new)
+        return _weigh_disk_size(change, now.root_size or state.root_disk_size, new.disk_size)
     if change.field == "image" and now.detached_root is not None and change.new == now.detached_root:
         change = replace(change, impact=Impact.RESTART, reason="the root disk is attached again")
     if change.impact is Impact.REPLACE:
@@ -62,9 +64,8 @@ def _weigh_restart(change: Change, new: ServerInputs, now: Now) -> Change:
     return replace(change, reason=", ".join(filter(None, (change.reason, _graceful(new)))))
 
 
-def _weigh_disk_size(change: Change, state: ServerState, new: ServerInputs) -> Change | None:
+def _weigh_disk_size(change: Change, root: Size | None, size: Size | None) -> Change | None:
     """A root disk grows in place; stating the size it has, or none, is no change."""
-    size, root = new.disk_size, state.root_disk_size
     if size is UNKNOWN or root is None:
         return change
     if size is None or size == root:
@@ -73,7 +74,7 @@ def _weigh_disk_size(change: Change, state: ServerState, new: ServerInputs) -> C
         raise InputError(
             "diskSize",
             f"the root disk cannot shrink from {root} to {size}",
-            cause="what lies beyond the new end would be lost",
+            cause="it is larger than stated, grown here or on the node, and what lies beyond the new end would be lost",
             action=f"state at least {root}",
         )
     return replace(change, impact=Impact.LIVE)

@@ -64,7 +64,7 @@ def domain_spec(
         vcpus=inputs.vcpus,
         arch=ground.arch,
         accelerator=ground.accelerator,
-        cpu_mode=inputs.cpu_mode or "auto",
+        cpu_mode=inputs.cpu_mode,
         firmware=inputs.firmware,
         disks=disks,
         nics=nic_specs(inputs, uuid, ground, len(order)),

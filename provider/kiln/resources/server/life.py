@@ -7,16 +7,18 @@ from dataclasses import replace
 from functools import partial
 
 from kiln.framework.context import Context
-from kiln.framework.errors import Conflict, InputError, KilnError, NotFound
+from kiln.framework.errors import Cancelled, Conflict, InputError, KilnError, NotFound, Unreachable
 from kiln.framework.steps import Step
-from kiln.ports.domains import Domain
+from kiln.ports.domains import Definition, Domain
 from kiln.ports.marks import Mark
 from kiln.ports.nodes import Node
 from kiln.resources import cloning
-from kiln.resources.ownership import Claim, finished, held, release_volume, taken_by_kiln
+from kiln.resources.ownership import Claim, finished, held, release_volume, taken_by_kiln, tell_users
 from kiln.resources.server import orphans, seeds, storage, waiting
 from kiln.resources.server.build import Work, spec_of
 from kiln.resources.server.layout import Attached
+
+_PUT_BACK_SECONDS = 240.0  # a start alone may take three minutes
 
 
 def making(node: Node, work: Work) -> list[Step]:
@@ -106,6 +108,7 @@ def _make_root(ctx: Context, node: Node, work: Work, claim: Claim) -> None:
     work.marks[ref] = claim.mark
     with cloning.sizing(work.inputs.disk_size, "diskSize"):
         volume = cloning.make(ctx, node.volumes, ref, image[0], work.root_plan.clone)
+    tell_users(ctx, node.domains, volume)
     work.root = Attached([volume, *(image if work.root_plan.clone.method == "linked" else [])])
 
 
@@ -158,10 +161,28 @@ def _start(ctx: Context, node: Node, work: Work) -> None:
     ctx.log.status("starting")
     try:
         work.console = node.domains.start(ctx, work.uuid, with_console=wants_console)
-    except InputError as error:
-        if work.inputs.boot is None or work.inputs.boot.kernel is None:  # the image brought the kernel
-            error.path = "image"
+    except (Unreachable, Cancelled):  # it may be starting
         raise
+    except KilnError as error:
+        if isinstance(error, InputError) and (work.inputs.boot is None or work.inputs.boot.kernel is None):
+            error.path = "image"  # which brought the kernel
+        if work.before is not None:
+            _put_back(ctx, node, work, work.before)
+        raise
+
+
+def _put_back(ctx: Context, node: Node, work: Work, before: Definition) -> None:
+    """A guest that ran, and does not start with its new definition, runs again with the one it had."""
+    calm = ctx.unhurried(_PUT_BACK_SECONDS)
+    ctx.log.status("starting it again as it was")
+    try:
+        node.domains.restore(calm, before)
+        node.domains.start(calm, work.uuid)
+    except KilnError as error:
+        work.cannot_put_back = error.at(step="put the old definition back", node=node.uri)
+        return
+    work.is_put_back = True
+    ctx.log.warning(f"guest '{work.inputs.name}' does not start with what was changed: it runs again as it was before")
 
 
 def _look(ctx: Context, node: Node, work: Work) -> None:

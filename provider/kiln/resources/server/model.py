@@ -14,6 +14,9 @@ from kiln.resources.names import Name, Text
 Memory = Annotated[Size, AfterValidator(multiple_of(1024, "a whole number of KiB"))]
 DiskSize = Annotated[Size, AfterValidator(multiple_of(512, "a whole number of 512-byte sectors"))]
 
+BootKind = Literal["cdrom", "hd", "network"]
+CpuMode = Literal["auto", "host-passthrough", "host-model", "maximum"]
+
 _MAC = re.compile(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}")
 
@@ -84,7 +87,7 @@ class Boot(Model):
         "Command line of `kernel`, or of the image's kernel, if it brings one, in place of the image's.",
         impact=Impact.RESTART,
     )
-    order: list[Literal["cdrom", "hd", "network"]] | None = prop(
+    order: list[BootKind] | None = prop(
         "Kinds of devices in the order in which the firmware tries them.",
         impact=Impact.RESTART,
         default_doc="CDs and then hard disks in disk order when a CD is there, else hard disks",
@@ -156,7 +159,7 @@ class ServerInputs(Model):
     vcpus: Annotated[int, AfterValidator(_at_least_one)] = prop(
         "Number of virtual CPUs.", default=1, impact=Impact.RESTART
     )
-    cpu_mode: Literal["auto", "host-passthrough", "host-model", "maximum"] | None = prop(
+    cpu_mode: CpuMode | None = prop(
         "CPU the guest sees, in libvirt's words.", impact=Impact.RESTART, default_doc="`auto`: fit for the accelerator"
     )
     networks: list[Nic] | None = prop(

@@ -11,7 +11,8 @@ from kiln.framework.units import Size
 from kiln.ports.domains import Domain
 from kiln.ports.nodes import Node
 from kiln.resources.server.build import Work
-from kiln.resources.server.drift import Known, inputs_now, own_root, waiting
+from kiln.resources.server.drift import inputs_now, root_of, waiting
+from kiln.resources.server.known import Known
 from kiln.resources.server.model import Console, Interface, ServerInputs, ServerState
 
 
@@ -43,12 +44,12 @@ def root_size(work: Work) -> Size | None:
 def found(ctx: Context, node: Node, domain: Domain, known: Known) -> Found[ServerInputs, ServerState]:
     """The guest as it is now, in the shape a program would state it."""
     before = known.state
-    root = own_root(ctx, node, domain) if known.inputs is None else None
+    root = root_of(ctx, node, domain, known)
     inputs = inputs_now(ctx, node, domain, known, root)
     size = Size.of(root.virtual_size) if root is not None else None
     rest = _Rest(
         node.identity(ctx),
-        before.root_disk_size if before is not None else size,
+        before.root_disk_size if size is None and before is not None else size,
         _addresses(ctx, node, domain, before),
         before.initial_password if before is not None else None,
         before.vnc_password if before is not None else None,

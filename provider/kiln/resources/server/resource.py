@@ -8,10 +8,11 @@ from typing import ClassVar
 
 from kiln.framework.context import Context
 from kiln.framework.errors import Cancelled, InputError, KilnError, NotFound, PartialCreate
-from kiln.framework.model import Impact, alias_of
+from kiln.framework.model import Impact
 from kiln.framework.plan import Plan, compare
 from kiln.framework.resource import Created, Found, Resource
 from kiln.framework.steps import KeptFailure, Step, run, undo
+from kiln.framework.units import Size
 from kiln.framework.values import UNKNOWN
 from kiln.ports.domains import Domain
 from kiln.ports.nodes import Node
@@ -21,9 +22,10 @@ from kiln.resources.server import life, observe, storage
 from kiln.resources.server.build import Work, default_network, ground_of
 from kiln.resources.server.changing import changing
 from kiln.resources.server.checks import refuse_contradictions
-from kiln.resources.server.drift import Known
+from kiln.resources.server.failing import state_left
 from kiln.resources.server.fit import check_fit, require_boot_files, require_cpu, require_fit
 from kiln.resources.server.impact import Now, weigh
+from kiln.resources.server.known import Known
 from kiln.resources.server.model import ServerInputs, ServerState
 from kiln.resources.server.network import require_networks
 from kiln.resources.site import Site
@@ -78,26 +80,29 @@ class Server(Resource[ServerInputs, ServerState]):
         URI of the same node is none."""
         changes = list(self._site.weigh_node(ctx, state.node_identity, compare(state, new)))
         moved = any(change.field == "node" and change.impact is Impact.LIVE for change in changes)
-        now = self._now(ctx, id, state, new.node if moved else state.node) if changes else Now(active=False)
+        now = self._now(ctx, id, state, new, moved=moved) if changes else Now(active=False)
         weighed = (weigh(change, state, new, now) for change in changes)
         return Plan(tuple(change for change in weighed if change is not None), delete_first=True)
 
-    def _now(self, ctx: Context, id: str, state: ServerState, uri: str) -> Now:
+    def _now(self, ctx: Context, id: str, state: ServerState, new: ServerInputs, *, moved: bool) -> Now:
         """The guest as it is now, or as the state knows it where the node cannot be asked."""
         known = Now(state.state in ("running", "paused"))
-        node = self._site.node_to_look_at(ctx, uri)
+        node = self._site.node_to_look_at(ctx, new.node if moved else state.node)
         if node is None:
             return known
         try:
             domain = node.domains.get(ctx, id, recent=True)
             detached = storage.image_of_root(ctx, node.volumes, state) if state.image is None else None
+            resized = new.disk_size is not None and new.disk_size != state.disk_size
+            root = storage.root_volume(ctx, node.volumes, state, domain) if resized else None
         except Cancelled:
             raise
         except KilnError as error:
             ctx.log.debug(f"'{state.name}' cannot be looked at: {error}")
             return known
         free = domain.live.free_slots if domain.live is not None else None
-        return Now(domain.state in ("running", "paused"), detached, free)
+        size = Size.of(root.virtual_size) if root is not None else None
+        return Now(domain.state in ("running", "paused"), detached, free, size)
 
     # --- create --------------------------------------------------------------------------------------------------
 
@@ -167,10 +172,9 @@ class Server(Resource[ServerInputs, ServerState]):
         try:
             run(ctx, steps)
         except KeptFailure as failure:
-            failure.error.at(node=node.uri)
-            raise PartialCreate(
-                id, _unfinished(observe.state(node, work), changed), [failure.error.located()]
-            ) from failure
+            errors = [failure.error.at(node=node.uri), work.cannot_put_back]
+            left = state_left(ctx, node, work, failure.error, state, changed)
+            raise PartialCreate(id, left, [error.located() for error in errors if error is not None]) from failure
         finally:
             work.close()
         return observe.state(node, work)
@@ -204,12 +208,6 @@ class Server(Resource[ServerInputs, ServerState]):
             pass
         for ref in own:
             release_volume(ctx, node.volumes, ref)
-
-
-def _unfinished(state: ServerState, changed: set[str]) -> ServerState:
-    """The state after a failed update. It calls for another one also if the program goes back to what it was."""
-    pending = {alias_of(ServerInputs, field) for field in changed} | set(state.pending_restart or ())
-    return state.model_copy(update={"pending_restart": sorted(pending)})
 
 
 def vnc_password(inputs: ServerInputs) -> str | None:

@@ -11,7 +11,7 @@ from kiln.firstboot import passwords, seed
 from kiln.firstboot.hostname import hostname_from
 from kiln.firstboot.userdata import FirstBoot as Told
 from kiln.framework.context import Context
-from kiln.framework.errors import InputError, NotFound
+from kiln.framework.errors import Cancelled, InputError, KilnError, NotFound, Unreachable
 from kiln.ports.domains import BootSpec, Domain, Domains
 from kiln.ports.marks import Mark
 from kiln.ports.nodes import Node
@@ -161,6 +161,26 @@ def to_delete(ctx: Context, node: Node, uuid: str, inputs: ServerInputs) -> list
     with contextlib.suppress(NotFound):
         found += made_with(ctx, node.volumes, node.domains.get(ctx, uuid)).values()
     return list(dict.fromkeys(found))
+
+
+def root_volume(
+    ctx: Context, volumes: Volumes, inputs: ServerInputs, domain: Domain, *, recent: bool = False
+) -> Volume | None:
+    """The root disk of a guest that exists, attached to it or not, None where there is none that can be read.
+
+    With ``recent`` as it was a few seconds ago. Raises Unreachable.
+    """
+    ref, _ = own_refs(ctx, volumes, inputs, domain)
+    disks = (*domain.disks, *(domain.live.disks if domain.live is not None else ()))
+    if inputs.image is None and all((disk.path or "").rpartition("/")[2] != ref.name for disk in disks):
+        return None
+    try:
+        return volumes.get(ctx, ref, recent=recent) if is_own(ctx, volumes, ref) else None
+    except (Unreachable, Cancelled):
+        raise
+    except KilnError as error:
+        ctx.log.debug(f"the root disk of '{domain.name}' cannot be read: {error}")
+        return None
 
 
 def own_volumes(

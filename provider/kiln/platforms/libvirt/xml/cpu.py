@@ -10,19 +10,19 @@ AUTO = "auto"
 _MODES = frozenset({"host-passthrough", "host-model", "maximum"})
 
 
-def fitted(mode: str, accelerator: Literal["kvm", "tcg"]) -> str:
-    """The mode or model that ``mode`` stands for: ``auto`` is the best that the accelerator has.
+def fitted(mode: str | None, accelerator: Literal["kvm", "tcg"]) -> str:
+    """The mode or model that ``mode`` stands for: ``auto``, or None, is the best that the accelerator has.
 
     Under TCG that is ``maximum``: with QEMU 7.2 a Debian kernel boots as fast on it as on qemu64, Nehalem or EPYC (all
     within 10 %), and guests built for x86-64-v2 or v3, which qemu64 cannot run, boot too. Under KVM it is what
     virt-install takes, host-passthrough, and what the accelerator probe proves.
     """
-    if mode and mode != AUTO:
+    if mode is not None and mode != AUTO:
         return mode
     return "host-passthrough" if accelerator == "kvm" else "maximum"
 
 
-def cpu(mode: str, accelerator: Literal["kvm", "tcg"]) -> Element:
+def cpu(mode: str | None, accelerator: Literal["kvm", "tcg"]) -> Element:
     """The element for a mode (``auto``, ``host-passthrough``, ``host-model``, ``maximum``) or a model's name."""
     mode = fitted(mode, accelerator)
     if mode in _MODES:
@@ -33,9 +33,9 @@ def cpu(mode: str, accelerator: Literal["kvm", "tcg"]) -> Element:
 
 
 def told(found: Element | None, wanted: str | None, accelerator: Literal["kvm", "tcg"]) -> str | None:
-    """What a definition says, in the words it was ``wanted`` in as long as they still stand for it."""
+    """What a definition says, in the words it was ``wanted`` in, None if in none, as long as these still fit it."""
     if found is None:
         return None
     mode = found.get("mode") or "custom"
     actual = (found.findtext("model") or mode) if mode == "custom" else mode
-    return wanted if wanted is not None and fitted(wanted, accelerator) == actual else actual
+    return wanted if fitted(wanted, accelerator) == actual else actual

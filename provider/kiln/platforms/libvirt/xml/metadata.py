@@ -27,6 +27,7 @@ class Kept:
     mark: Mark | None = None
     cpu_mode: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 def metadata(kept: Kept, *, bare: bool = False) -> Element:
@@ -36,6 +37,7 @@ def metadata(kept: Kept, *, bare: bool = False) -> Element:
         _add_mark(root, kept.mark)
     if kept.cpu_mode is not None:
         _add(root, "cpu", mode=kept.cpu_mode)
+    _add_entries(root, "setting", kept.settings)
     _add_entries(root, "metadata", kept.metadata)
     if not bare:
         for member in root.iter():
@@ -56,6 +58,7 @@ def told(root: Element | None) -> Kept:
         mark=_told_mark(root.find("mark")),
         cpu_mode=None if cpu is None else cpu.get("mode"),
         metadata=_told_entries(root, "metadata"),
+        settings=_told_entries(root, "setting"),
     )
 
 

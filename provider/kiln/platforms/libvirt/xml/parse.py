@@ -8,6 +8,7 @@ from kiln.platforms.libvirt.xml import metadata
 from kiln.platforms.libvirt.xml.cpu import told as told_cpu
 from kiln.platforms.libvirt.xml.devices import AGENT_CHANNEL
 from kiln.platforms.libvirt.xml.os import told_boot, told_firmware
+from kiln.platforms.libvirt.xml.settings import told_settings
 from kiln.platforms.libvirt.xml.text import Element, parse
 from kiln.ports.domains import Domain, DomainDisk, DomainNic, Live, PowerState
 
@@ -39,6 +40,7 @@ def told_domain(document: str, *, state: PowerState, autostart: bool) -> Domain:
         graphics=_graphics(root),
         mark=kept.mark,
         metadata=kept.metadata,
+        platform_config=told_settings(root, kept.settings),
         current_memory=None if current is None else _memory(current),
         current_vcpus=int(vcpu.get("current", vcpus)) if vcpu is not None else None,
         console_log=_attribute(root, "devices/serial/log", "file"),
@@ -118,12 +120,13 @@ def _disk(found: Element) -> DomainDisk:
 
 
 def _nic(found: Element) -> DomainNic:
-    kind = found.get("type") or ""
+    kind, order = found.get("type") or "", _attribute(found, "boot", "order")
     return DomainNic(
         mac=(_attribute(found, "mac", "address") or "").lower(),
         kind=kind,
         source=_attribute(found, "source", kind),
         model=_attribute(found, "model", "type"),
+        boot_order=None if order is None else int(order),
     )
 
 

@@ -1,0 +1,48 @@
+"""What the state says of a guest whose update failed."""
+
+from __future__ import annotations
+
+from kiln.framework.context import Context
+from kiln.framework.errors import Cancelled, KilnError, Unreachable
+from kiln.framework.model import alias_of
+from kiln.ports.nodes import Node
+from kiln.resources.server import observe
+from kiln.resources.server.build import Work
+from kiln.resources.server.known import Known
+from kiln.resources.server.model import ServerInputs, ServerState
+
+_LOOK_SECONDS = 30.0
+
+
+def state_left(
+    ctx: Context, node: Node, work: Work, error: KilnError, state: ServerState, changed: set[str]
+) -> ServerState:
+    """The state after ``error`` ended an update of the fields ``changed``; ``state`` is the one before it.
+
+    A guest that was put back is told as it is now, so that the next run finds the same to change, and nothing if the
+    program goes back. Any other is told as it was to become, with what is not finished.
+    """
+    calm = ctx.unhurried(_LOOK_SECONDS)
+    if not isinstance(error, Unreachable | Cancelled):
+        _look_again(calm, node, work)
+    if work.is_put_back and work.domain is not None:
+        given = {field: getattr(state, field) for field in ServerInputs.model_fields}
+        known = Known(work.inputs.node, state.pool, None, ServerInputs.model_construct(**given), state)
+        now = observe.found(calm, node, work.domain, known).state
+        pending = {*(now.pending_restart or ()), *(state.pending_restart or ())}
+        return now.model_copy(update={"pending_restart": sorted(pending) or None})
+    return _unfinished(observe.state(node, work), changed)
+
+
+def _unfinished(state: ServerState, changed: set[str]) -> ServerState:
+    """The state after a failed update. It calls for another one also if the program goes back to what it was."""
+    pending = {alias_of(ServerInputs, field) for field in changed} | set(state.pending_restart or ())
+    return state.model_copy(update={"pending_restart": sorted(pending)})
+
+
+def _look_again(ctx: Context, node: Node, work: Work) -> None:
+    """See the guest as the steps left it, where the node can tell."""
+    try:
+        work.saw(node.domains.get(ctx, work.uuid))
+    except KilnError as error:
+        ctx.log.debug(f"the guest cannot be looked at: {error}")
