@@ -46,11 +46,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Drift:
-    """What happens to an object, given its id, behind Kiln's back, and the one input that then differs."""
+    """What happens to an object, given its id, behind Kiln's back, and the one input that then differs. ``refused`` are
+    the words in which the next run tells that it cannot be taken back."""
 
     property: str
     happens: Callable[[World, str], None]
     seen: Any
+    refused: str = ""
 
     def __str__(self) -> str:
         return f"{self.property}-{self.happens.__name__}"

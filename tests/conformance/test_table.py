@@ -129,6 +129,12 @@ def test_drift_is_told_at_its_property_alone_and_the_next_run_repairs_it(served:
     assert again is not None
     assert reveal(again.inputs) == reveal(found.inputs)
     assert reveal(again.state) == reveal(found.state)
+    # A refresh asks for the difference from what it found to what was recorded.
+    assert served.diff(found, made.inputs).changes == SOME
+    if row.refused:
+        with pytest.raises(AssertionError, match=row.refused):
+            served.check(served.program, found.inputs)
+        return
     repaired = served.apply(found, served.program)
     again = served.read(repaired)
     assert again is not None

@@ -157,3 +157,27 @@ def test_an_image_whose_volume_is_gone_is_made_again_as_the_preview_says_and_its
     assert stack.up(program).changed == {"create": 1}
     assert inventory.domain(f"{prefix}-off").ID() == ran
     assert stack.preview(program).changed == {}
+
+
+def test_a_root_disk_grown_on_the_node_is_seen_and_never_shrunk(
+    stacks: Callable[..., Stack], prefix: str, tiny_guest: GuestImage, inventory: Inventory, pool: TestPool
+) -> None:
+    stack, name = stacks(), f"{prefix}-grown"
+
+    def sized(size: str) -> Program:
+        def program() -> None:
+            image = tiny_image(f"{prefix}-image-3", tiny_guest)
+            tiny_server(name, image.id, networks=[], disk_size=size)
+
+        return program
+
+    stack.up(sized("64MiB"))
+    ran = inventory.domain(name).ID()
+    inventory.domain(name).blockResize("vda", 96 << 20, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+    assert stack.refresh().changed == {"update": 1}
+    outputs = stack.resources()[name]["outputs"]
+    assert (outputs["diskSize"], outputs["rootDiskSize"]) == ("96MiB", "96MiB")
+    assert "the root disk cannot shrink from 96MiB to 64MiB" in " ".join(stack.preview_fails(sized("64MiB")).split())
+    assert stack.up(sized("96MiB")).changed == {}
+    assert stack.refresh().changed == {}
+    assert inventory.domain(name).ID() == ran

@@ -94,6 +94,11 @@ def compare(old: Model, new: Model) -> tuple[Change, ...]:
     return tuple(found)
 
 
+def may_replace(old: Model, new: Model) -> bool:
+    """Whether another object may take the place of this one, as far as the inputs tell; only a plan knows it."""
+    return any(change.impact is Impact.REPLACE for change in compare(old, new))
+
+
 def weigh(rule: ImpactRule, old: Any, new: Any) -> Impact:
     """The impact that ``rule`` gives to this change."""
     return rule if isinstance(rule, Impact) else rule(old, new)

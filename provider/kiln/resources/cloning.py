@@ -77,6 +77,17 @@ def decide(image: Volume, mode: Mode, format: Literal["qcow2", "raw"] | None, si
     return Clone("linked", "qcow2", virtual_size, reason)
 
 
+def refuse_shrinking(path: str, what: str, now: Size | None, asked: Size | None) -> None:
+    """Refuse a size for ``what`` ("a disk") below the one it has. Raises InputError at ``path``."""
+    if isinstance(now, Size) and isinstance(asked, Size) and asked.bytes < now.bytes:
+        raise InputError(
+            path,
+            f"{what} cannot shrink from {now} to {asked}",
+            cause="it is larger than stated, grown here or on the node, and what lies beyond the new end would be lost",
+            action=f"state at least {now}, or make a new disk and copy",
+        )
+
+
 def check_mode(mode: Mode, format: Literal["qcow2", "raw"] | None) -> None:
     """Refuse a linked clone in a format that has no backing file. Raises InputError."""
     if mode == "linked" and format == "raw":

@@ -679,7 +679,7 @@ class Server(pulumi.CustomResource):
     @pulumi.getter(name="bootOrder")
     def boot_order(self) -> pulumi.Output[Sequence[_builtins.str]]:
         """
-        Device names in the order the firmware tries them.
+        What the firmware tries, in order: disks by their device names, interfaces by their MAC addresses.
         """
         return pulumi.get(self, "boot_order")
 

@@ -50,6 +50,11 @@ def shrink(world: World, id: str) -> None:
     volumes._put(replace(volumes.get(Context(), REF), virtual_size=1 << 20))
 
 
+def grow(world: World, id: str) -> None:
+    """What `virsh vol-resize` does."""
+    world.here.volumes.grow(Context(), REF, 8 << 20)
+
+
 def vanish(world: World, id: str) -> None:
     world.here.volumes.delete(Context(), REF)
 
@@ -82,7 +87,7 @@ CLONE = Case(
         Change({"clone": "auto"}, None),
         Change({"format": None}, None),
     ),
-    drifts=(Drift("size", shrink, "1MiB"),),
+    drifts=(Drift("size", shrink, "1MiB"), Drift("size", grow, "8MiB", refused="cannot shrink from 8MiB")),
     unseen=UNSEEN,
     import_id="kiln/it",
     untold={},
@@ -101,7 +106,7 @@ FILLED = Case(
     resource=Disk,
     prepare=filled,
     changes=(*PLACE, Change({"source": "new.raw"}, Impact.REPLACE), Change({"format": "qcow2"}, Impact.REPLACE)),
-    drifts=(Drift("size", shrink, "1MiB"),),
+    drifts=(Drift("size", shrink, "1MiB"), Drift("size", grow, "8MiB", refused="cannot shrink from 8MiB")),
     unseen=UNSEEN,
     import_id="kiln/it",
     untold={},

@@ -141,6 +141,10 @@ def has_a_smaller_root(world: World, id: str) -> None:
     volumes._put(replace(root, virtual_size=4 << 20))
 
 
+def has_a_larger_root(world: World, id: str) -> None:
+    world.here.volumes.grow(Context(), VolumeRef("kiln", "it-root"), 32 << 20)
+
+
 def is_wired_otherwise(world: World, id: str) -> None:
     world.change_guest(id, nics=(DomainNic(NIC["mac"], "network", "lab", NIC["model"]),))
 
@@ -236,6 +240,7 @@ SERVER = Case(
         Drift("graphics", loses_its_screen, "none"),
         Drift("image", loses_its_root, None),
         Drift("diskSize", has_a_smaller_root, "4MiB"),
+        Drift("diskSize", has_a_larger_root, "32MiB", refused="cannot shrink from 32MiB"),
         Drift("networks", is_wired_otherwise, [{**NIC, "network": "lab"}]),
         Drift("networks", gets_another_card, [{**NIC, "mac": "52:54:00:00:00:09", "model": "virtio"}]),
         Drift("networks", loses_its_card, []),

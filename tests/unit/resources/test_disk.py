@@ -84,10 +84,11 @@ def test_a_source_that_is_not_there_or_cannot_be_looked_at_says_so(world: World)
 
 
 def test_a_smaller_size_is_refused_before_anything_happens(world: World) -> None:
+    old = world.check("Disk", "it", {"size": "2GiB"})
     with pytest.raises(InputErrors, match="cannot shrink"):
-        world.check("Disk", "it", {"size": "1GiB"}, {"size": "2GiB", "name": "it"})
-    world.check("Disk", "it", {"size": "2048MiB"}, {"size": "2GiB", "name": "it"})
-    world.check("Disk", "it", {"size": UNKNOWN}, {"size": "2GiB", "name": "it"})
+        world.check("Disk", "it", {"size": "1GiB"}, old)
+    world.check("Disk", "it", {"size": "2048MiB"}, old)
+    world.check("Disk", "it", {"size": UNKNOWN}, old)
 
 
 @pytest.mark.parametrize(
@@ -387,3 +388,14 @@ def test_a_pool_that_cannot_be_used_is_told_once_at_pool_with_what_to_do(
     assert "theirs" in caught.value.what
     assert {"missing": "pool-list", "stopped": "pool-start theirs", "lost": "mount"}[state] in str(caught.value)
     assert warned == []
+
+
+def test_another_disk_in_its_place_may_be_smaller(world: World) -> None:
+    small, large = (
+        world.create("Image", name, source=world.raw(name, size << 20)) for name, size in (("small", 1), ("large", 2))
+    )
+    disk = world.create("Disk", "it", image=large.id, size="4MiB")
+    plan = world.diff("Disk", disk, image=small.id, size="3MiB")
+    assert plan.replaces
+    with pytest.raises(InputErrors, match="cannot shrink"):
+        world.diff("Disk", disk, image=large.id, size="3MiB")

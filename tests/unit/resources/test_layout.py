@@ -17,6 +17,7 @@ from kiln.resources.server.layout import (
     Attached,
     Ground,
     Storage,
+    boot_places,
     device_name,
     direct_boot,
     disk_specs,
@@ -41,6 +42,10 @@ def server(**inputs: Any) -> ServerInputs:
     return parsed
 
 
+def laid_out(storage: Storage, **inputs: Any) -> list[DiskSpec]:
+    return disk_specs(storage, boot_places(storage, server(**inputs)))
+
+
 def placed(specs: list[DiskSpec]) -> dict[str, tuple[str, str, int | None]]:
     return {spec.chain[0].ref.name: (spec.target, spec.device, spec.boot_order) for spec in specs}
 
@@ -48,45 +53,41 @@ def placed(specs: list[DiskSpec]) -> dict[str, tuple[str, str, int | None]]:
 @pytest.mark.requirement("FX-55", "FX-56", "FX-57")
 def test_an_iso_is_a_cd_that_boots_first_and_leaves_no_gap_in_the_disks() -> None:
     storage = Storage(attached("root"), [attached("one"), attached("cd", cd=True), attached("two")])
-    specs, order = disk_specs(storage, None)
+    specs = laid_out(storage)
     assert placed(specs) == {
         "root": ("vda", "disk", 2),
         "one": ("vdb", "disk", 3),
         "two": ("vdc", "disk", 4),
         "cd": ("sdb", "cdrom", 1),
     }
-    assert order == ["sdb", "vda", "vdb", "vdc"]
 
 
 @pytest.mark.requirement("FX-47", "FX-57")
 def test_without_an_iso_hard_disks_boot_in_disk_order() -> None:
-    specs, order = disk_specs(Storage(None, [attached("b"), attached("a")]), None)
+    specs = laid_out(Storage(None, [attached("b"), attached("a")]))
     assert [(spec.target, spec.boot_order) for spec in specs] == [("vda", 1), ("vdb", 2)]
-    assert order == ["vda", "vdb"]
     assert all(spec.device == "disk" for spec in specs)
 
 
 def test_the_seed_is_a_cd_that_is_never_booted() -> None:
-    specs, order = disk_specs(Storage(attached("root"), [], attached("seed", cd=True)), None)
-    assert placed(specs)["seed"] == ("sda", "cdrom", None)
-    assert order == ["vda"]
+    specs = laid_out(Storage(attached("root"), [], attached("seed", cd=True)))
+    assert placed(specs) == {"root": ("vda", "disk", 1), "seed": ("sda", "cdrom", None)}
 
 
 def test_a_stated_boot_order_is_followed_and_leaves_out_what_it_does_not_name() -> None:
     storage = Storage(attached("root"), [attached("cd", cd=True)])
-    assert disk_specs(storage, Boot(order=["hd", "cdrom"]))[1] == ["vda", "sdb"]
-    specs, order = disk_specs(storage, Boot(order=["network"]))
-    assert order == []
-    assert all(spec.boot_order is None for spec in specs)
+    swapped = laid_out(storage, boot={"order": ["hd", "cdrom"]})
+    assert {spec.target: spec.boot_order for spec in swapped} == {"vda": 1, "sdb": 2}
+    assert all(spec.boot_order is None for spec in laid_out(storage, boot={"order": ["network"]}))
 
 
 @given(st.lists(st.booleans(), max_size=40))
 def test_no_two_devices_share_a_name_or_a_place_in_the_boot_order(kinds: list[bool]) -> None:
     disks = [attached(f"d{index}", cd=cd) for index, cd in enumerate(kinds)]
-    specs, order = disk_specs(Storage(attached("root"), disks, attached("seed", cd=True)), None)
+    specs = laid_out(Storage(attached("root"), disks, attached("seed", cd=True)))
     assert len({spec.target for spec in specs}) == len(specs) == len(kinds) + 2
     places = sorted(spec.boot_order for spec in specs if spec.boot_order is not None)
-    assert places == list(range(1, len(order) + 1))
+    assert places == list(range(1, len(specs)))
 
 
 @pytest.mark.parametrize(("index", "name"), [(0, "vda"), (25, "vdz"), (26, "vdaa"), (51, "vdaz"), (702, "vdaaa")])
@@ -103,30 +104,35 @@ def test_a_mac_address_follows_from_the_uuid_and_is_a_unicast_address_of_qemu(uu
 
 
 def test_a_server_that_states_no_interface_gets_one_on_the_nodes_network() -> None:
-    (nic,) = nic_specs(server(), UUID, SYSTEM, 1)
+    (nic,) = nic_specs(server(), UUID, SYSTEM, {})
     assert (nic.network, nic.bridge, nic.mac) == ("default", None, mac_address(UUID, 0))
     assert nic.boot_order is None
 
 
 def test_a_session_server_gets_user_mode_networking() -> None:
-    (nic,) = nic_specs(server(), UUID, SESSION, 1)
+    (nic,) = nic_specs(server(), UUID, SESSION, {})
     assert (nic.network, nic.bridge) == (None, None)
 
 
 def test_an_empty_list_of_interfaces_means_none() -> None:
-    assert nic_specs(server(networks=[]), UUID, SYSTEM, 1) == []
+    assert nic_specs(server(networks=[]), UUID, SYSTEM, {}) == []
 
 
 def test_stated_interfaces_are_taken_as_they_are() -> None:
     stated = [{"bridge": "br0", "mac": "52:54:00:AA:bb:cc"}, {"network": "lab", "model": "e1000"}]
-    first, second = nic_specs(server(networks=stated), UUID, SYSTEM, 1)
+    first, second = nic_specs(server(networks=stated), UUID, SYSTEM, {})
     assert (first.network, first.bridge, first.mac) == (None, "br0", "52:54:00:aa:bb:cc")
     assert (second.network, second.model, second.mac) == ("lab", "e1000", mac_address(UUID, 1))
 
 
-def test_interfaces_boot_after_the_disks_when_network_is_in_the_order() -> None:
-    inputs = server(networks=[{}, {}], boot={"order": ["hd", "network"]})
-    assert [nic.boot_order for nic in nic_specs(inputs, UUID, SYSTEM, 2)] == [3, 4]
+@pytest.mark.parametrize(
+    ("order", "disks", "nics"), [(["hd", "network"], [1, 2], [3, 4]), (["network", "hd"], [3, 4], [1, 2])]
+)
+def test_interfaces_boot_where_network_is_in_the_order(order: list[str], disks: list[int], nics: list[int]) -> None:
+    inputs = server(networks=[{}, {}], boot={"order": order})
+    places = boot_places(storage := Storage(attached("root"), [attached("data")]), inputs)
+    assert [disk.boot_order for disk in disk_specs(storage, places)] == disks
+    assert [nic.boot_order for nic in nic_specs(inputs, UUID, SYSTEM, places)] == nics
 
 
 def test_what_a_server_boots_directly_comes_before_what_its_image_brings() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kiln.framework.errors import InputError
 from kiln.framework.model import Impact
 from kiln.framework.plan import Change
 from kiln.framework.units import Size
 from kiln.framework.values import UNKNOWN
+from kiln.resources import cloning
 from kiln.resources.server.model import ServerInputs, ServerState
 from kiln.resources.server.storage import root_ref
 
@@ -34,14 +35,21 @@ def crowded(old: ServerInputs, new: ServerInputs, free_slots: int | None) -> boo
     return disks + max(0, nics) > free_slots
 
 
-def weigh(change: Change, state: ServerState, new: ServerInputs, now: Now) -> Change | None:
-    """The change with the impact that it has on this guest, and why; None for what is so already.
+def weigh(changes: Sequence[Change], state: ServerState, new: ServerInputs, now: Now) -> tuple[Change, ...]:
+    """The changes with the impact that they have on this guest, and why, without what is so already.
 
     Raises:
-        InputError: the root disk would shrink.
+        InputError: the root disk would shrink, and no other takes its place.
     """
-    if change.field == "disk_size":
-        return _weigh_disk_size(change, now.root_size or state.root_disk_size, new.disk_size)
+    weighed = [_weigh(change, state, new, now) for change in changes if change.field != "disk_size"]
+    root = now.root_size or state.root_disk_size
+    sized = [change for change in changes if change.field == "disk_size" and new.disk_size not in (None, root)]
+    if sized and not any(change.impact is Impact.REPLACE for change in weighed):
+        _refuse_shrinking(state.disk_size, root, new.disk_size)
+    return (*weighed, *sized)
+
+
+def _weigh(change: Change, state: ServerState, new: ServerInputs, now: Now) -> Change:
     if change.field == "image" and now.detached_root is not None and change.new == now.detached_root:
         change = replace(change, impact=Impact.RESTART, reason="the root disk is attached again")
     if change.impact is Impact.REPLACE:
@@ -64,20 +72,12 @@ def _weigh_restart(change: Change, new: ServerInputs, now: Now) -> Change:
     return replace(change, reason=", ".join(filter(None, (change.reason, _graceful(new)))))
 
 
-def _weigh_disk_size(change: Change, root: Size | None, size: Size | None) -> Change | None:
-    """A root disk grows in place; stating the size it has, or none, is no change."""
-    if size is UNKNOWN or root is None:
-        return change
-    if size is None or size == root:
-        return None
-    if size.bytes < root.bytes:
-        raise InputError(
-            "diskSize",
-            f"the root disk cannot shrink from {root} to {size}",
-            cause="it is larger than stated, grown here or on the node, and what lies beyond the new end would be lost",
-            action=f"state at least {root}",
-        )
-    return replace(change, impact=Impact.LIVE)
+def _refuse_shrinking(before: Size | None, root: Size | None, asked: Size | None) -> None:
+    """Refuse a size that is larger than the one stated ``before``, and yet smaller than the root disk. One that is
+    smaller than before is refused by a check, and is what a refresh comes with to be told of a root disk that grew."""
+    lower = isinstance(before, Size) and isinstance(asked, Size) and asked.bytes < before.bytes
+    if not lower:
+        cloning.refuse_shrinking("diskSize", "the root disk", root, asked)
 
 
 def _graceful(new: ServerInputs) -> str:

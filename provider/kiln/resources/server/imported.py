@@ -12,10 +12,8 @@ from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef
 from kiln.resources.server import storage
 from kiln.resources.server.known import Known
-from kiln.resources.server.layout import mac_address
+from kiln.resources.server.layout import USUAL_ORDER, mac_address
 from kiln.resources.server.model import Boot, BootKind, CpuMode, ServerInputs
-
-_USUAL: tuple[BootKind, ...] = ("cdrom", "hd")
 
 
 def root_of(ctx: Context, node: Node, domain: Domain) -> Volume | None:
@@ -76,7 +74,7 @@ def _boot_order(domain: Domain, seed: VolumeRef | None) -> list[BootKind] | None
     kinds: dict[int, BootKind] = {disk.boot_order: _kind(disk) for disk in disks if disk.boot_order is not None}
     kinds |= {nic.boot_order: "network" for nic in domain.nics if nic.boot_order is not None}
     order = list(dict.fromkeys(kinds[place] for place in sorted(kinds)))
-    usual: list[BootKind] = [kind for kind in _USUAL if kind in map(_kind, disks)]
+    usual: list[BootKind] = [kind for kind in USUAL_ORDER if kind in map(_kind, disks)]
     return None if not order or order == usual else order
 
 

@@ -12,9 +12,12 @@ from kiln.framework.errors import InputError
 from kiln.ports.domains import BootSpec, DiskSpec, DomainSpec, NicSpec
 from kiln.ports.marks import Mark
 from kiln.ports.volumes import Volume
-from kiln.resources.server.model import Boot, Nic, ServerInputs
+from kiln.resources.server.model import Boot, BootKind, Nic, ServerInputs
 
 SEED_TARGET = "sda"
+
+USUAL_ORDER: tuple[BootKind, ...] = ("cdrom", "hd")
+"""What the firmware tries where nothing else is asked for."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def domain_spec(
     known: Mapping[str, str] | None = None,
 ) -> DomainSpec:
     """The domain of a server. ``known`` holds the device names of its disks by their paths."""
-    disks, order = disk_specs(storage, inputs.boot, known)
+    places = boot_places(storage, inputs)
     return DomainSpec(
         name=inputs.name,
         uuid=uuid,
@@ -66,8 +69,8 @@ def domain_spec(
         accelerator=ground.accelerator,
         cpu_mode=inputs.cpu_mode,
         firmware=inputs.firmware,
-        disks=disks,
-        nics=nic_specs(inputs, uuid, ground, len(order)),
+        disks=disk_specs(storage, places, known),
+        nics=nic_specs(inputs, uuid, ground, places),
         mark=mark,
         boot=boot,
         description=inputs.description,
@@ -77,32 +80,48 @@ def domain_spec(
     )
 
 
+def boot_places(storage: Storage, inputs: ServerInputs) -> Mapping[BootKind, int]:
+    """The place in the order of booting, from 1, of the first device of each kind that the firmware tries."""
+    hard, cds = _attached(storage)
+    counts = {"cdrom": len(cds), "hd": len(hard), "network": len(_nics(inputs))}
+    kinds: Sequence[BootKind] = (inputs.boot.order if inputs.boot is not None else None) or USUAL_ORDER
+    places: dict[BootKind, int] = {}
+    for kind in kinds:
+        places[kind] = 1 + sum(counts[before] for before in places)
+    return places
+
+
 def disk_specs(
-    storage: Storage, boot: Boot | None, known: Mapping[str, str] | None = None
-) -> tuple[list[DiskSpec], list[str]]:
-    """The disks with their device names and boot order, and the names in that order.
+    storage: Storage, places: Mapping[BootKind, int], known: Mapping[str, str] | None = None
+) -> list[DiskSpec]:
+    """The disks with their device names and boot order.
 
     Hard disks are ``vda``, ``vdb``… in disk order, the root disk first, counted without the CDs (FX-56); CDs follow the
     seed's place on the SCSI bus. A disk that the guest has, by its path in ``known``, keeps its name whatever comes and
     goes before it; one that is new takes the first name that is free.
     """
-    attached = [each for each in (storage.root, *storage.disks) if each is not None]
-    hard = [
-        DiskSpec(disk.chain, target)
-        for disk, target in _named([each for each in attached if not each.cd], "vd", 0, known or {})
-    ]
-    cds = [
-        DiskSpec(disk.chain, target, device="cdrom", bus="scsi")
-        for disk, target in _named([each for each in attached if each.cd], "sd", 1, known or {})
-    ]
-    kinds = boot.order if boot is not None and boot.order else ["cdrom", "hd"]
-    order = [disk.target for kind in kinds for disk in {"cdrom": cds, "hd": hard}.get(kind, [])]
+    hard, cds = _attached(storage)
     specs = [
-        replace(disk, boot_order=order.index(disk.target) + 1 if disk.target in order else None) for disk in hard + cds
+        DiskSpec(disk.chain, target, boot_order=_place(places, "hd", index))
+        for index, (disk, target) in enumerate(_named(hard, "vd", 0, known or {}))
+    ]
+    specs += [
+        DiskSpec(disk.chain, target, device="cdrom", bus="scsi", boot_order=_place(places, "cdrom", index))
+        for index, (disk, target) in enumerate(_named(cds, "sd", 1, known or {}))
     ]
     if storage.seed is not None:
         specs.append(DiskSpec(storage.seed.chain, SEED_TARGET, device="cdrom", bus="scsi"))
-    return specs, order
+    return specs
+
+
+def _attached(storage: Storage) -> tuple[list[Attached], list[Attached]]:
+    """The hard disks, the root disk first, and the CDs but for the seed."""
+    attached = [each for each in (storage.root, *storage.disks) if each is not None]
+    return [each for each in attached if not each.cd], [each for each in attached if each.cd]
+
+
+def _place(places: Mapping[BootKind, int], kind: BootKind, index: int) -> int | None:
+    return places[kind] + index if kind in places else None
 
 
 def _named(
@@ -124,20 +143,22 @@ def device_name(prefix: str, index: int) -> str:
     return prefix + letters
 
 
-def nic_specs(inputs: ServerInputs, uuid: str, ground: Ground, disks_in_order: int) -> list[NicSpec]:
+def nic_specs(inputs: ServerInputs, uuid: str, ground: Ground, places: Mapping[BootKind, int]) -> list[NicSpec]:
     """The interfaces; a server that states none gets one on the node's network."""
-    nics = inputs.networks if inputs.networks is not None else [Nic()]
-    boots = inputs.boot is not None and "network" in (inputs.boot.order or [])
     return [
         NicSpec(
             mac=nic.mac or mac_address(uuid, index),
             network=None if nic.bridge else nic.network or (None if ground.session else ground.network),
             bridge=nic.bridge,
             model=nic.model,
-            boot_order=disks_in_order + index + 1 if boots else None,
+            boot_order=_place(places, "network", index),
         )
-        for index, nic in enumerate(nics)
+        for index, nic in enumerate(_nics(inputs))
     ]
+
+
+def _nics(inputs: ServerInputs) -> Sequence[Nic]:
+    return inputs.networks if inputs.networks is not None else [Nic()]
 
 
 def mac_address(uuid: str, index: int) -> str:

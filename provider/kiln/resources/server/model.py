@@ -208,7 +208,10 @@ class ServerState(ServerInputs):
     interfaces: list[Interface] = out("The guest's interfaces as they are.", changes_with=("networks",))
     console: Console = out("How to reach the guest's console.", changes_with=("graphics", "power_state"))
     vnc_password: str | None = out("Password of the VNC console.", secret=True, changes_with=("graphics",))
-    boot_order: list[str] = out("Device names in the order the firmware tries them.", changes_with=("disks", "boot"))
+    boot_order: list[str] = out(
+        "What the firmware tries, in order: disks by their device names, interfaces by their MAC addresses.",
+        changes_with=("disks", "networks", "boot"),
+    )
     accelerator: Literal["kvm", "tcg"] = out("What executes the guest's code.")
     state: Literal["running", "stopped", "paused", "crashed", "saved"] = out(
         "The guest's power state.", changes_with=("power_state",)

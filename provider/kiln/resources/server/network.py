@@ -12,7 +12,7 @@ from kiln.resources.server.model import ServerInputs
 def require_networks(ctx: Context, node: Node, inputs: ServerInputs, ground: Ground) -> None:
     """Make sure every network and bridge exists and runs. Raises InputError at the interface that names it."""
     stated = inputs.networks is not None
-    for index, nic in enumerate(nic_specs(inputs, "", ground, 0)):
+    for index, nic in enumerate(nic_specs(inputs, "", ground, {})):
         path = f"networks[{index}]" if stated else "networks"
         if nic.network is not None:
             _require_network(ctx, node, nic.network, f"{path}.network" if stated else path)

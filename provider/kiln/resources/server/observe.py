@@ -59,7 +59,7 @@ def found(ctx: Context, node: Node, domain: Domain, known: Known) -> Found[Serve
 
 def _state(node: Node, inputs: ServerInputs, domain: Domain, rest: _Rest) -> ServerState:
     graphical = domain.graphics == "vnc"
-    ordered = sorted((d for d in domain.disks if d.boot_order is not None), key=lambda d: d.boot_order or 0)
+    places = [(disk.boot_order, disk.target) for disk in domain.disks] + [(n.boot_order, n.mac) for n in domain.nics]
     return ServerState(
         **dict(inputs),
         node_identity=rest.identity,
@@ -77,7 +77,7 @@ def _state(node: Node, inputs: ServerInputs, domain: Domain, rest: _Rest) -> Ser
             vnc_port=domain.vnc_port if graphical else None,
         ),
         vnc_password=rest.vnc_password if graphical else None,
-        boot_order=[disk.target for disk in ordered],
+        boot_order=[name for place, name in sorted((place, name) for place, name in places if place is not None)],
         accelerator=domain.accelerator,
         state=domain.state,
         pending_restart=waiting(domain) or None,

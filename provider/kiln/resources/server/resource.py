@@ -9,13 +9,14 @@ from typing import ClassVar
 from kiln.framework.context import Context
 from kiln.framework.errors import Cancelled, InputError, KilnError, NotFound, PartialCreate
 from kiln.framework.model import Impact
-from kiln.framework.plan import Plan, compare
+from kiln.framework.plan import Plan, compare, may_replace
 from kiln.framework.resource import Created, Found, Resource
 from kiln.framework.steps import KeptFailure, Step, run, undo
 from kiln.framework.units import Size
 from kiln.framework.values import UNKNOWN
 from kiln.ports.domains import Domain
 from kiln.ports.nodes import Node
+from kiln.resources import cloning
 from kiln.resources.names import split_import_id
 from kiln.resources.ownership import finished, new_mark, refuse_overlaid, release_volume
 from kiln.resources.server import life, observe, storage
@@ -72,6 +73,8 @@ class Server(Resource[ServerInputs, ServerState]):
         if uri is not UNKNOWN and isinstance(new.platform_config, dict):
             self._site.nodes.check_settings(uri, new.platform_config)
         checked = new.model_copy(update={"node": uri, "pool": new.pool or self._site.pool_for(uri)})
+        if old is not None and not may_replace(old, checked):
+            cloning.refuse_shrinking("diskSize", "the root disk", old.disk_size, new.disk_size)
         check_fit(ctx, self._site, checked, old)
         return checked
 
@@ -81,8 +84,7 @@ class Server(Resource[ServerInputs, ServerState]):
         changes = list(self._site.weigh_node(ctx, state.node_identity, compare(state, new)))
         moved = any(change.field == "node" and change.impact is Impact.LIVE for change in changes)
         now = self._now(ctx, id, state, new, moved=moved) if changes else Now(active=False)
-        weighed = (weigh(change, state, new, now) for change in changes)
-        return Plan(tuple(change for change in weighed if change is not None), delete_first=True)
+        return Plan(weigh(changes, state, new, now), delete_first=True)
 
     def _now(self, ctx: Context, id: str, state: ServerState, new: ServerInputs, *, moved: bool) -> Now:
         """The guest as it is now, or as the state knows it where the node cannot be asked."""

@@ -1,0 +1,8 @@
+"""Disk: a volume that lives on its own, apart from the servers that use it.
+
+``model`` says what can be asked for, ``making`` how the volume is made, ``resource`` puts it in order.
+"""
+
+from kiln.resources.disk.resource import Disk
+
+__all__ = ["Disk"]

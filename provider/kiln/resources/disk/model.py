@@ -1,0 +1,56 @@
+"""What a Disk is asked for, and what it tells."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+
+from kiln.framework.model import Impact, Model, out, prop
+from kiln.framework.units import Size, multiple_of
+from kiln.framework.values import Asset
+from kiln.resources.names import Name
+
+DiskSize = Annotated[Size, AfterValidator(multiple_of(512, "a whole number of 512-byte sectors"))]
+
+
+class DiskInputs(Model):
+    """Inputs of Disk."""
+
+    name: Name = prop("Name of the volume.", sticky=True)
+    node: str = prop("The node's libvirt URI, such as a Node's `uri` output.", default_doc="the provider's `uri`")
+    pool: Name = prop("Storage pool that holds the disk.", sticky=True, default_doc="the node's `storagePool`")
+    image: str | None = prop("Id of the Image the disk is cloned from.")
+    source: str | Asset | None = prop(
+        "Content of the disk: a path, a `file:`, `http:` or `https:` URL, or an asset. An ISO makes the disk a CD."
+    )
+    size: DiskSize | None = prop(
+        "Size of the disk that a guest sees. It can grow in place and never shrink. A CD takes none.",
+        impact=Impact.LIVE,
+        default_doc="the size of the image or source; required for a blank disk",
+    )
+    format: Literal["qcow2", "raw"] | None = prop(
+        "Format of the volume. A source of another format is converted. A CD takes none.",
+        default_doc="the source's; `qcow2` for clones and blank disks",
+    )
+    clone: Literal["auto", "linked", "full"] = prop(
+        "How a disk is made from an image: `linked` is an overlay that needs the image, `full` an independent copy.",
+        default="auto",
+    )
+    deletion_policy: Literal["delete", "retain"] = prop(
+        "Whether the volume is deleted with the resource, or stays on the node.", default="delete", impact=Impact.LIVE
+    )
+
+
+class DiskState(DiskInputs):
+    """State of Disk."""
+
+    node_identity: str = out("Identity of the node, the same for all its URIs.")
+    path: str = out("Path of the volume on the node.")
+    virtual_size: Size = out("Size of the disk that a guest sees.", changes_with=("size",))
+    stored_format: str = out("Format the volume is stored in.")
+    source_digest: str | None = out("What a changed source is noticed by; absent for sources on other machines.")
+    allocation: Size | None = out("What the volume took in its pool when Kiln last changed it.", changes_with=("size",))
+    kind: Literal["disk", "iso"] = out("Whether a server attaches it as a hard disk or as a CD.")
+    backing: str | None = out("Path of the file this disk is an overlay of.")
+    clone_method: str | None = out("How the disk was cloned from its image, and why.")
