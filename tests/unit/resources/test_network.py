@@ -123,7 +123,7 @@ def test_a_network_is_not_deleted_under_running_guests(world: World, lab: Outcom
     assert network(world, lab).active
     world.node.domains.destroy(world.context(), server.id)
     world.delete("Network", lab)
-    assert "lab" not in world.inventory()["networks"]
+    assert "networks" not in world.inventory()
 
 
 # --- what others did -------------------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ def test_gc_finds_networks_that_are_in_no_state(world: World, lab: Outcome) -> N
     world.delete("Server", server)
     found.remove(world.context())
     found.remove(world.context())
-    assert "lab" not in world.inventory()["networks"]
+    assert "networks" not in world.inventory()
 
 
 def test_gc_removes_what_a_dead_operation_left_unless_it_was_taken_on(world: World) -> None:

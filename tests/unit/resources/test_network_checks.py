@@ -38,6 +38,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "name_with_a_slash": ({**LAB, "name": "a/b"}, "name"),
     "address_without_length": ({"addresses": ["10.17.3.1"]}, "addresses[0]"),
     "no_address": ({"addresses": ["10.17.3.1/24", "lab"]}, "addresses[1]"),
+    "address_of_an_interface": ({"addresses": ["fd00::1%eth0/64"]}, "addresses[0]"),
     "no_room": ({"addresses": ["10.17.3.1/31"]}, "addresses[0]"),
     "no_room_for_ipv6": ({"addresses": ["fd00::1/127"]}, "addresses[0]"),
     "broadcast": ({"addresses": ["10.17.3.255/24"]}, "addresses[0]"),
@@ -81,6 +82,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         "dnsHosts[0].hostnames[1]",
     ),
     "record_bad_address": ({**LAB, "dnsHosts": [{"address": "x", "hostnames": ["a"]}]}, "dnsHosts[0].address"),
+    "record_of_an_interface": (
+        {**LAB, "dnsHosts": [{"address": "fe80::1%eth0", "hostnames": ["a"]}]},
+        "dnsHosts[0].address",
+    ),
     "record_twice": (
         {**LAB, "dnsHosts": [{"address": "fd00::8", "hostnames": ["a"]}, {"address": "fd00:0::8", "hostnames": ["b"]}]},
         "dnsHosts[1].address",

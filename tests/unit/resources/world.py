@@ -110,7 +110,7 @@ class World:
         return {key: made.state[key] for key in keys if key in made.state}
 
     def inventory(self) -> dict[str, Any]:
-        """All that is on the node, as the ports tell it."""
+        """All that is on the node, as the ports tell it, of networks those that Kiln made, if there are any."""
         ctx = self.context()
         try:
             volumes = {str(volume.ref) for volume in self.node.volumes.list(ctx, POOL)}
@@ -118,8 +118,9 @@ class World:
         except KilnError:
             volumes, marks = set(), {}
         guests = {domain.name: domain.uuid for domain in self.node.domains.list(ctx)}
-        networks = {network.name: network.mark and network.mark.phase for network in self.node.networks.list(ctx)}
-        return {"guests": guests, "volumes": volumes, "marks": marks, "networks": networks}
+        networks = {one.name: one.mark.phase for one in self.node.networks.list(ctx) if one.mark is not None}
+        found = {"guests": guests, "volumes": volumes, "marks": marks}
+        return {**found, "networks": networks} if networks else found
 
     def raw(self, name: str = "disk.raw", size: int = 1 << 20) -> str:
         """A source: a raw disk."""

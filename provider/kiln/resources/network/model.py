@@ -16,7 +16,7 @@ _BRIDGE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
 
 def _cidr(text: str) -> str:
     try:
-        if "/" in text:
+        if "/" in text and "%" not in text:  # what comes after that names an interface (RFC 4007 section 11)
             return str(ip_interface(text))
     except ValueError:
         pass
@@ -25,9 +25,11 @@ def _cidr(text: str) -> str:
 
 def _address(text: str) -> str:
     try:
-        return str(ip_address(text))
+        if "%" not in text:
+            return str(ip_address(text))
     except ValueError:
-        raise ValueError(f"{text!r} is not an IP address; write it like 10.17.3.20 or fd00:17::20") from None
+        pass
+    raise ValueError(f"{text!r} is not an IP address; write it like 10.17.3.20 or fd00:17::20")
 
 
 def _ipv4(text: str) -> str:
