@@ -126,6 +126,24 @@ def test_a_network_that_was_stopped_is_found_and_started_by_the_next_up(
     assert stack.preview(make()).changed == {}
 
 
+def test_a_network_is_replaced_once_no_running_guest_is_on_it_and_its_server_stays(
+    stack: Stack, make: Make, prefix: str, inventory: Inventory
+) -> None:
+    name, before = f"{prefix}-first", inventory.uuid(f"{prefix}-first")
+    old = inventory.connection.networkLookupByName(f"{prefix}-lab").UUIDString()
+    assert f"network '{prefix}-lab' is in use and stays" in stack.up_fails(make(mode="routed"))
+    assert inventory.connection.networkLookupByName(f"{prefix}-lab").UUIDString() == old
+    inventory.domain(name).destroy()
+    assert stack.up(make(mode="routed")).changed == {"replace": 1}
+    network = inventory.connection.networkLookupByName(f"{prefix}-lab")
+    assert network.UUIDString() != old
+    assert "<forward mode='route'/>" in network.XMLDesc(0)
+    assert stack.refresh().changed == {"update": 1}
+    assert stack.up(make(mode="routed")).outputs["first"]
+    assert inventory.uuid(name) == before
+    assert plugged(inventory, prefix)
+
+
 def test_a_destroy_leaves_nothing(stack: Stack, prefix: str, inventory: Inventory) -> None:
     bridge = inventory.connection.networkLookupByName(f"{prefix}-lab").bridgeName()
     stack.destroy()
