@@ -17,13 +17,14 @@ from kiln.ports.nodes import Nodes
 from kiln.resources.disk import Disk
 from kiln.resources.image import Image
 from kiln.resources.names import Name
+from kiln.resources.network import Network
 from kiln.resources.node import Node
 from kiln.resources.server import Server
 from kiln.resources.server.seeds import remove_ended_seeds
 from kiln.resources.site import DEFAULT_POOL, Site
 
 SYSTEM_URI = "qemu:///system"
-KINDS = (Node, Image, Disk, Server)
+KINDS = (Node, Image, Disk, Server, Network)
 
 
 class ProviderConfig(Model):

@@ -20,8 +20,9 @@ Node = _CLASSES["Node"]
 Image = _CLASSES["Image"]
 Disk = _CLASSES["Disk"]
 Server = _CLASSES["Server"]
+Network = _CLASSES["Network"]
 
-__all__ = ["Disk", "Image", "Node", "Server", "provider_instance"]
+__all__ = ["Disk", "Image", "Network", "Node", "Server", "provider_instance"]
 
 
 @cache

@@ -20,12 +20,13 @@ from kiln.hosts.pulumi.proto import provider_pb2
 from tests.conformance.case import Case, Change, Drift, properties
 from tests.conformance.cases.disk import CLONE, FILLED, FULL
 from tests.conformance.cases.image import IMAGE
+from tests.conformance.cases.network import BRIDGED, NETWORK
 from tests.conformance.cases.node import NODE
 from tests.conformance.cases.server import SERVER
 from tests.conformance.served import NAME, Served, ThroughPulumi, kept, partly_made
 from tests.conformance.world import World
 
-CASES = (NODE, IMAGE, CLONE, FULL, FILLED, SERVER)
+CASES = (NODE, IMAGE, CLONE, FULL, FILLED, SERVER, NETWORK, BRIDGED)
 NONE, SOME = provider_pb2.DiffResponse.DIFF_NONE, provider_pb2.DiffResponse.DIFF_SOME
 
 

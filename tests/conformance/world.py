@@ -54,7 +54,7 @@ class World(world.World):
         files.mkdir(parents=True)
         super().__init__(files)
         self.here = self.node
-        self._volumes, self._domains = self.here.volumes, self.here.domains
+        self._volumes, self._domains, self._networks = self.here.volumes, self.here.domains, self.here.networks
         self.nodes.also_at(ALIAS, self.here)
         self.nodes.get(Context(), OTHER).machine = "22222222-2222-4222-8222-222222222222"
         self.provider.configure(KilnProvider.Config(**{"uri": URI, "imageStore": str(files)}))
@@ -87,6 +87,7 @@ class World(world.World):
                 VolumeRef(name, volume): mark for name, pool in pools.items() for volume, mark in pool.marks.items()
             },
             "guests": {uuid: guest.domain for uuid, guest in self._domains.guests.items()},
+            "networks": tuple(self._networks.known),
             "files": sorted(str(path) for path in self.files.rglob("*") if path.is_file()),
         }
 
@@ -95,7 +96,8 @@ class World(world.World):
         found = self.snapshot()
         done = {ref for ref, mark in found["marks"].items() if mark.phase == "done"}
         guests = [domain for domain in found["guests"].values() if domain.mark is None or domain.mark.phase != "done"]
-        return [*(str(ref) for ref in found["volumes"] if ref not in done), *(domain.name for domain in guests)]
+        networks = [one for one in found["networks"] if one.mark is not None and one.mark.phase != "done"]
+        return [*(str(ref) for ref in found["volumes"] if ref not in done), *(one.name for one in (*guests, *networks))]
 
     def change_guest(self, uuid: str, **changes: Any) -> None:
         """What somebody with virsh does, ``--config`` and where that may be ``--live`` too."""

@@ -1,4 +1,4 @@
-"""The same four resources with no plugin, through ``pulumi.dynamic``."""
+"""The same resources with no plugin, through ``pulumi.dynamic``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ USER_DATA = "#cloud-config\nwrite_files: [{path: /token, content: token-in-user-
 @pytest.fixture(scope="module")
 def program(prefix: str, tiny_guest: GuestImage) -> Program:
     def program() -> None:
-        from kiln.dynamic import Disk, Image, Node, Server
+        from kiln.dynamic import Disk, Image, Network, Node, Server
 
         host = Node(f"{prefix}-host", accelerator="tcg", storage_pool={"name": prefix})
         image = Image(
@@ -32,9 +32,10 @@ def program(prefix: str, tiny_guest: GuestImage) -> Program:
             initrd=str(tiny_guest.initrd),
             cmdline=tiny_guest.cmdline,
         )
+        lab = Network(f"{prefix}-lab", node=host.uri, mode="isolated")
         data = Disk(f"{prefix}-data", node=host.uri, size="8MiB")
         common: dict[str, Any] = {"node": host.uri, "image": image.id, "memory": "128MiB", "power_state": "stopped"}
-        generated = Server(f"{prefix}-generated", disks=[data.id], **common)
+        generated = Server(f"{prefix}-generated", disks=[data.id], networks=[{"network": lab.name}], **common)
         Server(f"{prefix}-chosen", first_boot={"password": CHOSEN, "user_data": USER_DATA}, graphics="vnc", **common)
         pulumi.export("password", generated.initial_password)
         pulumi.export("uuid", generated.uuid)
@@ -52,11 +53,12 @@ def outputs(stack: Stack, program: Program) -> dict[str, Any]:
     return dict(stack.up(program).outputs)
 
 
-def test_all_four_resources_are_made_with_no_plugin(
+def test_all_resources_are_made_with_no_plugin(
     outputs: dict[str, Any], stack: Stack, prefix: str, inventory: Inventory, pool: TestPool
 ) -> None:
     assert outputs["uuid"] == inventory.uuid(f"{prefix}-generated")
     assert set(inventory.disks(f"{prefix}-generated")) == {"vda", "vdb", "sda"}
+    assert inventory.connection.networkLookupByName(f"{prefix}-lab").isActive()
     assert {f"{prefix}-image", f"{prefix}-data", f"{prefix}-chosen-root"} <= pool.files()
     entries = json.loads(stack.export())["deployment"]["resources"]
     assert not [entry for entry in entries if entry["type"].startswith("kiln:")]
@@ -88,4 +90,4 @@ def test_a_destroy_removes_everything(
     assert outputs
     stack.destroy()
     assert pool.files() == set()
-    assert not [name for name in inventory.domains() if prefix in name]
+    assert not [name for name in (*inventory.domains(), *inventory.networks()) if prefix in name]

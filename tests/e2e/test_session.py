@@ -85,3 +85,25 @@ def test_doctor_says_what_a_session_has(project: Project, prefix: str) -> None:
     lines = {line["name"]: line for line in report}
     assert "user-mode" in lines["network"]["detail"]
     assert {line["status"] for line in lines.values()} <= {"ok", "warn"}
+
+
+_NETWORK = """
+from kiln.app import KilnProvider
+from kiln.framework import operations
+from kiln.framework.context import Context
+
+provider = KilnProvider()
+provider.configure(KilnProvider.Config())
+try:
+    operations.check(Context(), provider.resources["Network"], {"mode": "isolated"}, None, "it")
+except operations.InputErrors as error:
+    print(error)
+finally:
+    provider.close()
+"""
+
+
+def test_a_session_has_no_networks_and_says_so(project: Project, prefix: str) -> None:
+    told = project.run("python", "-c", _NETWORK)
+    assert told.startswith(f"node: there are no networks on {SESSION}.")
+    assert project.run("kiln", "gc", SESSION, "--only", prefix).startswith("Nothing is left over")

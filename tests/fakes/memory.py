@@ -12,37 +12,15 @@ from pathlib import Path
 from typing import Literal
 
 from kiln.framework.context import Context
-from kiln.framework.errors import InputError, NotFound, Refused, Unreachable
-from kiln.ports.nodes import Accelerator, Network, NodeFacts, Prerequisite
+from kiln.framework.errors import InputError, Refused, Unreachable
+from kiln.ports.nodes import Accelerator, NodeFacts, Prerequisite
 
 from tests.fakes.memory_domains import MemoryDomains
+from tests.fakes.memory_networks import MemoryNetworks
 from tests.fakes.memory_volumes import MemoryVolumes
 
 SETTINGS = frozenset({"machine"})
 MACHINES = {"q35": 255, "pc": 255}
-
-
-class MemoryNetworks:
-    """Networks that are there from the start; tests may change the list."""
-
-    def __init__(self) -> None:
-        self.known = [Network("default", active=True, bridge="virbr0", dhcp=True)]
-        self.bridges: set[str] = {"virbr0"}
-
-    def get(self, ctx: Context, name: str) -> Network:
-        ctx.check("read the network")
-        for network in self.known:
-            if network.name == name:
-                return network
-        raise NotFound(f"could not read network '{name}'")
-
-    def list(self, ctx: Context) -> Sequence[Network]:
-        ctx.check("list the networks")
-        return tuple(self.known)
-
-    def has_bridge(self, ctx: Context, name: str) -> bool | None:
-        ctx.check("look for the bridge")
-        return name in self.bridges
 
 
 @dataclass

@@ -23,7 +23,7 @@ from kiln.ports.domains import (
     PowerState,
 )
 from kiln.ports.marks import Mark
-from kiln.ports.nodes import Network
+from kiln.ports.networks import Network
 
 from tests.fakes.memory_volumes import MemoryVolumes
 

@@ -41,7 +41,8 @@ class Facts:
     """What is true of one field besides its type, default and documentation.
 
     ``sticky``: once a default is resolved it is kept when the program does not state the value (names, URIs).
-    ``changes_with``: for an output, the inputs (by Python name) whose change makes it unknown in a preview.
+    ``changes_with``: for an output, the inputs and unfinished outputs (by Python name) whose change makes it unknown
+    in a preview.
     ``unfinished``: of an output that is only there when the object needs an update though no input changed: why.
     """
 

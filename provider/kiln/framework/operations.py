@@ -144,6 +144,7 @@ def update(
     before = parse_old(resource.State, reveal(state))
     if preview:
         plan = resource.diff(ctx, id, before, old, new)
+        plan = replace(plan, changes=(*plan.changes, *_unfinished(resource, state)))
         after = new.wire()
         known = before.wire()
         for key, depends in _outputs(resource.State):

@@ -1,4 +1,4 @@
-"""Nodes: machines that run guests, their facts and their networks."""
+"""Nodes: machines that run guests, and their facts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from kiln.framework.context import Context
 from kiln.ports.domains import Domains
+from kiln.ports.networks import Networks
 from kiln.ports.volumes import Volumes
 
 AcceleratorName = Literal["kvm", "tcg"]
@@ -54,29 +55,6 @@ class NodeFacts:
     firmwares: Sequence[str]
     confinement: Sequence[str]
     info: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Network:
-    """A libvirt network. ``dhcp`` says whether it hands out addresses."""
-
-    name: str
-    active: bool
-    bridge: str | None
-    dhcp: bool
-
-
-class Networks(Protocol):
-    """The networks of one node."""
-
-    def get(self, ctx: Context, name: str) -> Network:
-        """One network. Raises NotFound."""
-
-    def list(self, ctx: Context) -> Sequence[Network]:
-        """All networks."""
-
-    def has_bridge(self, ctx: Context, name: str) -> bool | None:
-        """Whether a host bridge of that name exists; None when the platform cannot tell."""
 
 
 class Node(Protocol):

@@ -1,4 +1,4 @@
-"""Names and ids: one grammar for everything Kiln names on a node. Pure."""
+"""Names, addresses and ids: one grammar for everything Kiln names on a node. Pure."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from kiln.ports.volumes import VolumeRef
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}")
 _VOLUME_NAME = re.compile(r"[A-Za-z0-9_][^/@\x00-\x1f\x7f]{0,199}")
+_MAC = re.compile(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
 ALLOWED = "1 to 128 letters, digits, '_', '.', '+' or '-', the first a letter, digit or '_'"
 
 
@@ -30,6 +31,17 @@ def checked_text(text: str) -> str:
     if bad is not None:
         raise ValueError(f"the character U+{ord(bad):04X} is not allowed here: use printable text")
     return text
+
+
+def checked_mac(text: str) -> str:
+    """``text`` in lower case when it can be the address of one interface. Raises ValueError saying why not."""
+    if not _MAC.fullmatch(text):
+        raise ValueError(f"{text!r} is not a MAC address; use six hexadecimal pairs, such as 52:54:00:12:34:56")
+    if not int(text.replace(":", ""), 16):
+        raise ValueError(f"{text!r} is no address of an interface; use another one")
+    if int(text[:2], 16) & 1:
+        raise ValueError(f"{text!r} is a multicast address; use one with an even first byte")
+    return text.lower()
 
 
 def check_lines(text: str | None, path: str) -> None:
@@ -55,6 +67,7 @@ def check_node_path(file: str, path: str) -> None:
 
 Name = Annotated[str, AfterValidator(checked_name)]
 Text = Annotated[str, AfterValidator(checked_text)]
+Mac = Annotated[str, AfterValidator(checked_mac)]
 
 
 def volume_ref(id: str, path: str) -> VolumeRef:

@@ -9,6 +9,7 @@ import typing
 from ._enums import *
 from .disk import *
 from .image import *
+from .network import *
 from .node import *
 from .provider import *
 from .server import *
@@ -32,6 +33,7 @@ _utilities.register(
   "classes": {
    "kiln:index:Disk": "Disk",
    "kiln:index:Image": "Image",
+   "kiln:index:Network": "Network",
    "kiln:index:Node": "Node",
    "kiln:index:Server": "Server"
   }

@@ -12,6 +12,7 @@ __all__ = [
     'DiskDeletionPolicy',
     'DiskFormat',
     'ImageFormat',
+    'NetworkMode',
     'NicModel',
     'NodeAccelerator',
     'ServerCpuMode',
@@ -53,6 +54,14 @@ class ImageFormat(_builtins.str, Enum):
     QCOW2 = "qcow2"
     RAW = "raw"
     ISO = "iso"
+
+
+@pulumi.type_token("kiln:index:NetworkMode")
+class NetworkMode(_builtins.str, Enum):
+    NAT = "nat"
+    ROUTED = "routed"
+    ISOLATED = "isolated"
+    BRIDGE = "bridge"
 
 
 @pulumi.type_token("kiln:index:NicModel")

@@ -18,10 +18,16 @@ from ._enums import *
 __all__ = [
     'BootArgs',
     'BootArgsDict',
+    'DhcpArgs',
+    'DhcpArgsDict',
+    'DnsHostArgs',
+    'DnsHostArgsDict',
     'FirstBootArgs',
     'FirstBootArgsDict',
     'NicArgs',
     'NicArgsDict',
+    'ReservationArgs',
+    'ReservationArgsDict',
     'StoragePoolArgs',
     'StoragePoolArgsDict',
 ]
@@ -118,6 +124,134 @@ class BootArgs:
     @order.setter
     def order(self, value: pulumi.Input[Optional[Sequence[pulumi.Input[Union[_builtins.str, 'BootOrder']]]]]):
         pulumi.set(self, "order", value)
+
+
+class DhcpArgsDict(TypedDict):
+    """
+    Which addresses the network's DHCP server hands out.
+    """
+    enabled: NotRequired[pulumi.Input[Optional[_builtins.bool]]]
+    """
+    Whether guests without a reservation are given an address.
+    """
+    end: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Last address of the range. Set `start` too. Default: as for `start`.
+    """
+    start: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    First address of the range. Set `end` too. Default: the range is all of the network after the node's address, or before it where that is more.
+    """
+
+@pulumi.input_type
+class DhcpArgs:
+    def __init__(__self__, *,
+                 enabled: pulumi.Input[Optional[_builtins.bool]] = None,
+                 end: pulumi.Input[Optional[_builtins.str]] = None,
+                 start: pulumi.Input[Optional[_builtins.str]] = None):
+        """
+        Which addresses the network's DHCP server hands out.
+
+        :param pulumi.Input[_builtins.bool] enabled: Whether guests without a reservation are given an address.
+        :param pulumi.Input[_builtins.str] end: Last address of the range. Set `start` too. Default: as for `start`.
+        :param pulumi.Input[_builtins.str] start: First address of the range. Set `end` too. Default: the range is all of the network after the node's address, or before it where that is more.
+        """
+        if enabled is None:
+            enabled = True
+        if enabled is not None:
+            pulumi.set(__self__, "enabled", enabled)
+        if end is not None:
+            pulumi.set(__self__, "end", end)
+        if start is not None:
+            pulumi.set(__self__, "start", start)
+
+    @_builtins.property
+    @pulumi.getter
+    def enabled(self) -> pulumi.Input[Optional[_builtins.bool]]:
+        """
+        Whether guests without a reservation are given an address.
+        """
+        return pulumi.get(self, "enabled")
+
+    @enabled.setter
+    def enabled(self, value: pulumi.Input[Optional[_builtins.bool]]):
+        pulumi.set(self, "enabled", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def end(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Last address of the range. Set `start` too. Default: as for `start`.
+        """
+        return pulumi.get(self, "end")
+
+    @end.setter
+    def end(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "end", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def start(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        First address of the range. Set `end` too. Default: the range is all of the network after the node's address, or before it where that is more.
+        """
+        return pulumi.get(self, "start")
+
+    @start.setter
+    def start(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "start", value)
+
+
+class DnsHostArgsDict(TypedDict):
+    """
+    An address that the network's DNS server has names for.
+    """
+    address: pulumi.Input[_builtins.str]
+    """
+    The address.
+    """
+    hostnames: pulumi.Input[Sequence[pulumi.Input[_builtins.str]]]
+    """
+    Its names.
+    """
+
+@pulumi.input_type
+class DnsHostArgs:
+    def __init__(__self__, *,
+                 address: pulumi.Input[_builtins.str],
+                 hostnames: pulumi.Input[Sequence[pulumi.Input[_builtins.str]]]):
+        """
+        An address that the network's DNS server has names for.
+
+        :param pulumi.Input[_builtins.str] address: The address.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] hostnames: Its names.
+        """
+        pulumi.set(__self__, "address", address)
+        pulumi.set(__self__, "hostnames", hostnames)
+
+    @_builtins.property
+    @pulumi.getter
+    def address(self) -> pulumi.Input[_builtins.str]:
+        """
+        The address.
+        """
+        return pulumi.get(self, "address")
+
+    @address.setter
+    def address(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "address", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def hostnames(self) -> pulumi.Input[Sequence[pulumi.Input[_builtins.str]]]:
+        """
+        Its names.
+        """
+        return pulumi.get(self, "hostnames")
+
+    @hostnames.setter
+    def hostnames(self, value: pulumi.Input[Sequence[pulumi.Input[_builtins.str]]]):
+        pulumi.set(self, "hostnames", value)
 
 
 class FirstBootArgsDict(TypedDict):
@@ -370,6 +504,78 @@ class NicArgs:
     @network.setter
     def network(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "network", value)
+
+
+class ReservationArgsDict(TypedDict):
+    """
+    An address that is kept for one interface.
+    """
+    address: pulumi.Input[_builtins.str]
+    """
+    The IPv4 address it gets, in the network and inside or outside the range.
+    """
+    mac: pulumi.Input[_builtins.str]
+    """
+    MAC address of the interface.
+    """
+    hostname: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Name that the guest is told and that DNS knows the address by.
+    """
+
+@pulumi.input_type
+class ReservationArgs:
+    def __init__(__self__, *,
+                 address: pulumi.Input[_builtins.str],
+                 mac: pulumi.Input[_builtins.str],
+                 hostname: pulumi.Input[Optional[_builtins.str]] = None):
+        """
+        An address that is kept for one interface.
+
+        :param pulumi.Input[_builtins.str] address: The IPv4 address it gets, in the network and inside or outside the range.
+        :param pulumi.Input[_builtins.str] mac: MAC address of the interface.
+        :param pulumi.Input[_builtins.str] hostname: Name that the guest is told and that DNS knows the address by.
+        """
+        pulumi.set(__self__, "address", address)
+        pulumi.set(__self__, "mac", mac)
+        if hostname is not None:
+            pulumi.set(__self__, "hostname", hostname)
+
+    @_builtins.property
+    @pulumi.getter
+    def address(self) -> pulumi.Input[_builtins.str]:
+        """
+        The IPv4 address it gets, in the network and inside or outside the range.
+        """
+        return pulumi.get(self, "address")
+
+    @address.setter
+    def address(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "address", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def mac(self) -> pulumi.Input[_builtins.str]:
+        """
+        MAC address of the interface.
+        """
+        return pulumi.get(self, "mac")
+
+    @mac.setter
+    def mac(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "mac", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def hostname(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Name that the guest is told and that DNS knows the address by.
+        """
+        return pulumi.get(self, "hostname")
+
+    @hostname.setter
+    def hostname(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "hostname", value)
 
 
 class StoragePoolArgsDict(TypedDict):

@@ -18,10 +18,13 @@ from ._enums import *
 __all__ = [
     'Boot',
     'Console',
+    'Dhcp',
+    'DnsHost',
     'FirstBoot',
     'Interface',
     'Nic',
     'NodePrerequisite',
+    'Reservation',
     'StoragePool',
 ]
 
@@ -160,6 +163,90 @@ class Console(dict):
         VNC port on the node's loopback address, while the guest runs.
         """
         return pulumi.get(self, "vnc_port")
+
+
+@pulumi.output_type
+class Dhcp(dict):
+    """
+    Which addresses the network's DHCP server hands out.
+    """
+    def __init__(__self__, *,
+                 enabled: Optional[_builtins.bool] = None,
+                 end: Optional[_builtins.str] = None,
+                 start: Optional[_builtins.str] = None):
+        """
+        Which addresses the network's DHCP server hands out.
+
+        :param _builtins.bool enabled: Whether guests without a reservation are given an address.
+        :param _builtins.str end: Last address of the range. Set `start` too. Default: as for `start`.
+        :param _builtins.str start: First address of the range. Set `end` too. Default: the range is all of the network after the node's address, or before it where that is more.
+        """
+        if enabled is None:
+            enabled = True
+        if enabled is not None:
+            pulumi.set(__self__, "enabled", enabled)
+        if end is not None:
+            pulumi.set(__self__, "end", end)
+        if start is not None:
+            pulumi.set(__self__, "start", start)
+
+    @_builtins.property
+    @pulumi.getter
+    def enabled(self) -> Optional[_builtins.bool]:
+        """
+        Whether guests without a reservation are given an address.
+        """
+        return pulumi.get(self, "enabled")
+
+    @_builtins.property
+    @pulumi.getter
+    def end(self) -> Optional[_builtins.str]:
+        """
+        Last address of the range. Set `start` too. Default: as for `start`.
+        """
+        return pulumi.get(self, "end")
+
+    @_builtins.property
+    @pulumi.getter
+    def start(self) -> Optional[_builtins.str]:
+        """
+        First address of the range. Set `end` too. Default: the range is all of the network after the node's address, or before it where that is more.
+        """
+        return pulumi.get(self, "start")
+
+
+@pulumi.output_type
+class DnsHost(dict):
+    """
+    An address that the network's DNS server has names for.
+    """
+    def __init__(__self__, *,
+                 address: _builtins.str,
+                 hostnames: Sequence[_builtins.str]):
+        """
+        An address that the network's DNS server has names for.
+
+        :param _builtins.str address: The address.
+        :param Sequence[_builtins.str] hostnames: Its names.
+        """
+        pulumi.set(__self__, "address", address)
+        pulumi.set(__self__, "hostnames", hostnames)
+
+    @_builtins.property
+    @pulumi.getter
+    def address(self) -> _builtins.str:
+        """
+        The address.
+        """
+        return pulumi.get(self, "address")
+
+    @_builtins.property
+    @pulumi.getter
+    def hostnames(self) -> Sequence[_builtins.str]:
+        """
+        Its names.
+        """
+        return pulumi.get(self, "hostnames")
 
 
 @pulumi.output_type
@@ -445,6 +532,52 @@ class NodePrerequisite(dict):
         The command or action that puts it right.
         """
         return pulumi.get(self, "mend")
+
+
+@pulumi.output_type
+class Reservation(dict):
+    """
+    An address that is kept for one interface.
+    """
+    def __init__(__self__, *,
+                 address: _builtins.str,
+                 mac: _builtins.str,
+                 hostname: Optional[_builtins.str] = None):
+        """
+        An address that is kept for one interface.
+
+        :param _builtins.str address: The IPv4 address it gets, in the network and inside or outside the range.
+        :param _builtins.str mac: MAC address of the interface.
+        :param _builtins.str hostname: Name that the guest is told and that DNS knows the address by.
+        """
+        pulumi.set(__self__, "address", address)
+        pulumi.set(__self__, "mac", mac)
+        if hostname is not None:
+            pulumi.set(__self__, "hostname", hostname)
+
+    @_builtins.property
+    @pulumi.getter
+    def address(self) -> _builtins.str:
+        """
+        The IPv4 address it gets, in the network and inside or outside the range.
+        """
+        return pulumi.get(self, "address")
+
+    @_builtins.property
+    @pulumi.getter
+    def mac(self) -> _builtins.str:
+        """
+        MAC address of the interface.
+        """
+        return pulumi.get(self, "mac")
+
+    @_builtins.property
+    @pulumi.getter
+    def hostname(self) -> Optional[_builtins.str]:
+        """
+        Name that the guest is told and that DNS knows the address by.
+        """
+        return pulumi.get(self, "hostname")
 
 
 @pulumi.output_type

@@ -9,7 +9,7 @@ from kiln.firstboot.metadata import TOKEN
 from kiln.framework.context import Context
 from kiln.framework.model import Impact
 from kiln.ports.domains import Address, DomainNic
-from kiln.ports.nodes import Network
+from kiln.ports.networks import Network
 from kiln.ports.volumes import VolumeRef
 from kiln.resources import leftovers
 from kiln.resources.server import Server

@@ -7,7 +7,6 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 from kiln.platforms.libvirt.backing import built_on
-from kiln.platforms.libvirt.xml.network import is_bridge, told_network
 from kiln.platforms.libvirt.xml.pool import directory_pool, told_pool
 from kiln.platforms.libvirt.xml.text import parse
 from kiln.platforms.libvirt.xml.volume import told_volume, volume
@@ -59,13 +58,3 @@ def test_a_new_volume_is_private_sparse_and_of_the_modern_format() -> None:
 def test_a_pool_is_read_back_as_it_was_written(name: str, path: str) -> None:
     found = told_pool(directory_pool(name, path), active=True)
     assert (found.name, found.path, found.type, found.active) == (name, path, "dir", True)
-
-
-def test_a_network_is_told_with_its_bridge_and_whether_it_hands_out_addresses() -> None:
-    document = "<network><name>n</name><bridge name='br1'/><ip><dhcp><range/></dhcp></ip></network>"
-    found = told_network(document, active=True)
-    assert (found.name, found.bridge, found.dhcp, found.active) == ("n", "br1", True, True)
-    bare = told_network("<network><name>n</name><forward mode='bridge'/></network>", active=False)
-    assert (bare.bridge, bare.dhcp, bare.active) == (None, False, False)
-    assert is_bridge("<interface type='bridge'/>")
-    assert not is_bridge("<interface type='ethernet'/>")

@@ -25,6 +25,9 @@ PREFIXES = {
     "AddressSource": "VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_",
     "ListDomains": "VIR_CONNECT_LIST_DOMAINS_",
     "DomainStats": "VIR_DOMAIN_STATS_",
+    "NetworkXml": "VIR_NETWORK_XML_",
+    "NetworkUpdate": "VIR_NETWORK_UPDATE_COMMAND_",
+    "NetworkSection": "VIR_NETWORK_SECTION_",
     "PoolCreate": "VIR_STORAGE_POOL_CREATE_",
     "ListPools": "VIR_CONNECT_LIST_STORAGE_POOLS_",
     "StreamFlag": "VIR_STREAM_",
@@ -35,6 +38,8 @@ PREFIXES = {
 SPELLED_OTHERWISE = {
     "VolumeStream.SPARSE": "VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM",
     "DomainShutdown.ACPI": "VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN",
+    "NetworkSection.DHCP_HOST": "VIR_NETWORK_SECTION_IP_DHCP_HOST",
+    "NetworkSection.DHCP_RANGE": "VIR_NETWORK_SECTION_IP_DHCP_RANGE",
     "DomainShutdown.AGENT": "VIR_DOMAIN_SHUTDOWN_GUEST_AGENT",
 }
 NUMBERS = [

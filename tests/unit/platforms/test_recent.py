@@ -17,15 +17,16 @@ CTX = Context()
 
 
 class Reader:
-    """Counts how often it reads; each reading is a number of its own."""
+    """Counts how often it reads; each reading is a number of its own, by when it began."""
 
     def __init__(self) -> None:
         self.times = 0
 
     def __call__(self, opened: Opened) -> int:
-        opened.handle.getHostname()
         self.times += 1
-        return self.times
+        number = self.times
+        opened.handle.getHostname()
+        return number
 
 
 @pytest.fixture
@@ -67,14 +68,14 @@ def test_a_change_that_fails_may_have_changed_something(readings: Recent[int]) -
 
 
 def test_a_reading_that_began_before_a_change_ended_is_not_told_after_it(
-    readings: Recent[int], library: FakeLibvirt
+    readings: Recent[int], reader: Reader, library: FakeLibvirt
 ) -> None:
     library.free.clear()
     early: list[int] = []
     thread = threading.Thread(target=lambda: early.append(readings.get(CTX)))
     with readings.changing():
         thread.start()
-        while readings._kept is None:
+        while reader.times == 0:
             threading.Event().wait(0.01)
     library.free.set()
     assert readings.get(CTX) == 2

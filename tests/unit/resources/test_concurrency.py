@@ -15,12 +15,13 @@ from tests.unit.resources.world import World
 RIVALS = 8
 
 
-@pytest.mark.parametrize("kind", ["Image", "Disk", "Server"])
+@pytest.mark.parametrize("kind", ["Image", "Disk", "Server", "Network"])
 def test_of_many_that_want_one_name_exactly_one_gets_it(world: World, kind: str) -> None:
     needed: dict[str, dict[str, Any]] = {
         "Image": {"source": world.raw()},
         "Disk": {"size": "1MiB"},
         "Server": {"disks": [], "powerState": "stopped"},
+        "Network": {"mode": "isolated"},
     }
     world.node.volumes.ensure_pool(world.context(), "kiln", None)
     barrier = Barrier(RIVALS)

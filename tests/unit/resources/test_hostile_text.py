@@ -81,12 +81,24 @@ WHOLE: dict[str, dict[str, Any]] = {
         "description": "text",
         "platformConfig": {"machine": "q35"},
     },
+    "Network": {
+        "name": "it",
+        "node": "memory:///node",
+        "mode": "nat",
+        "bridge": "lab0",
+        "addresses": ["10.17.3.1/24", "fd00::1/64"],
+        "dhcp": {"start": "10.17.3.2", "end": "10.17.3.9"},
+        "reservations": [{"mac": "52:54:00:00:00:01", "address": "10.17.3.7", "hostname": "seven"}],
+        "dnsHosts": [{"address": "fd00::8", "hostnames": ["eight"]}],
+        "domain": "lab.example",
+    },
 }
 NEEDED: dict[str, dict[str, Any]] = {
     "Node": {},
     "Image": {"source": "SOURCE"},
     "Disk": {"size": "1MiB"},
     "Server": {"disks": [], "powerState": "stopped"},
+    "Network": {"addresses": ["10.17.3.1/24"]},
 }
 
 

@@ -10,7 +10,7 @@ from kiln.framework.errors import PartialCreate
 from kiln.framework.model import Impact
 from kiln.framework.operations import Outcome, Partial
 from kiln.ports.domains import Live
-from kiln.ports.nodes import Network
+from kiln.ports.networks import Network
 
 from tests.unit.resources.world import World, plain
 

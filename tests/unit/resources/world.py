@@ -1,4 +1,4 @@
-"""The four resources on an in-memory node, and faults at any step of what they do."""
+"""All resources on an in-memory node, and faults at any step of what they do."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from kiln.framework.resource import AnyResource
 from kiln.framework.values import reveal
 from kiln.resources.disk import Disk
 from kiln.resources.image import Image
+from kiln.resources.network import Network
 from kiln.resources.node import Node
 from kiln.resources.server import Server
 from kiln.resources.site import Site
@@ -61,7 +62,7 @@ class World:
     def restart(self) -> None:
         """A new run of the provider on the same node."""
         self.site = Site(self.nodes, URI, POOL)
-        kinds: tuple[Callable[[Site], AnyResource], ...] = (Node, Image, Disk, Server)
+        kinds: tuple[Callable[[Site], AnyResource], ...] = (Node, Image, Disk, Server, Network)
         made = [kind(self.site) for kind in kinds]
         self.resources = {resource.name: resource for resource in made}
 
@@ -109,7 +110,7 @@ class World:
         return {key: made.state[key] for key in keys if key in made.state}
 
     def inventory(self) -> dict[str, Any]:
-        """All that is on the node, as the ports tell it."""
+        """All that is on the node, as the ports tell it, of networks those that Kiln made, if there are any."""
         ctx = self.context()
         try:
             volumes = {str(volume.ref) for volume in self.node.volumes.list(ctx, POOL)}
@@ -117,7 +118,9 @@ class World:
         except KilnError:
             volumes, marks = set(), {}
         guests = {domain.name: domain.uuid for domain in self.node.domains.list(ctx)}
-        return {"guests": guests, "volumes": volumes, "marks": marks}
+        networks = {one.name: one.mark.phase for one in self.node.networks.list(ctx) if one.mark is not None}
+        found = {"guests": guests, "volumes": volumes, "marks": marks}
+        return {**found, "networks": networks} if networks else found
 
     def raw(self, name: str = "disk.raw", size: int = 1 << 20) -> str:
         """A source: a raw disk."""

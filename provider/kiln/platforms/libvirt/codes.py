@@ -153,6 +153,27 @@ class DomainStats(IntFlag):
     STATE = 1
 
 
+class NetworkXml(IntFlag):
+    """``virNetworkXMLFlags``."""
+
+    INACTIVE = 1
+
+
+class NetworkUpdate(IntEnum):
+    """``virNetworkUpdateCommand``."""
+
+    DELETE = 2
+    ADD_LAST = 3
+
+
+class NetworkSection(IntEnum):
+    """``virNetworkUpdateSection``."""
+
+    DHCP_HOST = 4
+    DHCP_RANGE = 5
+    DNS_HOST = 10
+
+
 class PoolCreate(IntFlag):
     """``virStoragePoolCreateFlags``."""
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator
 
 from kiln.framework.model import Impact, Model, out, prop
 from kiln.framework.units import Size, multiple_of
-from kiln.resources.names import Name, Text
+from kiln.resources.names import Mac, Name, Text
 
 Memory = Annotated[Size, AfterValidator(multiple_of(1024, "a whole number of KiB"))]
 DiskSize = Annotated[Size, AfterValidator(multiple_of(512, "a whole number of 512-byte sectors"))]
@@ -17,18 +17,7 @@ DiskSize = Annotated[Size, AfterValidator(multiple_of(512, "a whole number of 51
 BootKind = Literal["cdrom", "hd", "network"]
 CpuMode = Literal["auto", "host-passthrough", "host-model", "maximum"]
 
-_MAC = re.compile(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}")
-
-
-def _mac(text: str) -> str:
-    if not _MAC.fullmatch(text):
-        raise ValueError(f"{text!r} is not a MAC address; use six hexadecimal pairs, such as 52:54:00:12:34:56")
-    if not int(text.replace(":", ""), 16):
-        raise ValueError(f"{text!r} is no address of an interface; use another one")
-    if int(text[:2], 16) & 1:
-        raise ValueError(f"{text!r} is a multicast address; use one with an even first byte")
-    return text.lower()
 
 
 def _keys(values: dict[str, str]) -> dict[str, str]:
@@ -62,7 +51,7 @@ class Nic(Model):
 
     network: Name | None = prop("Name of the libvirt network it is connected to.", impact=Impact.LIVE)
     bridge: Name | None = prop("Name of the host bridge it is connected to, instead of a network.", impact=Impact.LIVE)
-    mac: Annotated[str, AfterValidator(_mac)] | None = prop(
+    mac: Mac | None = prop(
         "MAC address.",
         impact=Impact.LIVE,
         default_doc="derived from the server's UUID, so that it never changes",

@@ -1,4 +1,5 @@
 """Kiln's element in a domain's ``<metadata>``: the ownership mark, what was asked for, and the user's key/value pairs.
+A network's holds the mark alone.
 
 Values are attributes, not text: libvirt indents what it writes back, and only attributes keep their newlines.
 ``virDomainSetMetadata`` takes the element bare and puts it into its namespace, ``virDomainGetMetadata`` takes it out.
@@ -18,6 +19,8 @@ from kiln.ports.marks import Holder, Mark, Phase
 NAMESPACE = "urn:kiln:domain:1"
 PREFIX = "kiln"
 _ROOT = f"{{{NAMESPACE}}}guest"
+_NETWORK_NAMESPACE = "urn:kiln:network:1"
+_NETWORK_ROOT = f"{{{_NETWORK_NAMESPACE}}}network"
 
 
 @dataclass(frozen=True)
@@ -39,15 +42,18 @@ def metadata(kept: Kept, *, bare: bool = False) -> Element:
         _add(root, "cpu", mode=kept.cpu_mode)
     _add_entries(root, "setting", kept.settings)
     _add_entries(root, "metadata", kept.metadata)
-    if not bare:
-        for member in root.iter():
-            member.tag = f"{PREFIX}:{member.tag}"
-        root.set(f"xmlns:{PREFIX}", NAMESPACE)
-    return root
+    return root if bare else _qualified(root, NAMESPACE)
+
+
+def network_metadata(mark: Mark) -> Element:
+    """The element that holds the mark of a network."""
+    root = Element("network")
+    _add_mark(root, mark)
+    return _qualified(root, _NETWORK_NAMESPACE)
 
 
 def told(root: Element | None) -> Kept:
-    """What a ``guest`` element, in either form, says; a mark that cannot be understood is no mark."""
+    """What Kiln's element, in either form, says; a mark that cannot be understood is no mark."""
     if root is None:
         return Kept()
     root = deepcopy(root)
@@ -65,6 +71,18 @@ def told(root: Element | None) -> Kept:
 def find(domain: Element) -> Element | None:
     """Kiln's element in a domain's definition."""
     return domain.find(f"metadata/{_ROOT}")
+
+
+def find_network(network: Element) -> Element | None:
+    """Kiln's element in a network's definition."""
+    return network.find(f"metadata/{_NETWORK_ROOT}")
+
+
+def _qualified(root: Element, namespace: str) -> Element:
+    for member in root.iter():
+        member.tag = f"{PREFIX}:{member.tag}"
+    root.set(f"xmlns:{PREFIX}", namespace)
+    return root
 
 
 def _add_mark(root: Element, mark: Mark) -> None:
