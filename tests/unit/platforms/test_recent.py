@@ -93,7 +93,7 @@ def test_an_error_is_told_and_not_kept(readings: Recent[int], library: FakeLibvi
     with pytest.raises(KilnError):
         readings.get(CTX)
     library.error = None
-    assert readings.get(CTX) == 1
+    assert readings.get(CTX) == 2
 
 
 def test_one_who_does_not_wait_any_longer_takes_nothing_from_the_others(
