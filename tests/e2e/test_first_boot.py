@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.conftest import TestPool, contains
 from tests.e2e.guests import tiny_image, tiny_server
 from tests.e2e.inventory import URI, Inventory
-from tests.e2e.stacks import Stack
+from tests.e2e.stacks import Program, Stack
 from tools.console import LoginRefused, login
 from tools.guests import GuestImage
 
@@ -117,3 +117,34 @@ def test_the_console_command_names_the_node_and_the_guest(booted: Booted) -> Non
 
 def _files(directory: Path) -> list[Path]:
     return [file for file in directory.rglob("*") if file.is_file()]
+
+
+def test_a_first_boot_runs_again_with_another_password_when_the_program_says_so(
+    stacks: Callable[..., Stack], prefix: str, tiny_guest: GuestImage, inventory: Inventory, pool: TestPool
+) -> None:
+    stack, name = stacks(), f"{prefix}-again"
+
+    def told(password: str, **inputs: Any) -> Program:
+        def program() -> None:
+            image = tiny_image(f"{prefix}-image-2", tiny_guest)
+            first_boot = {"password": password}
+            tiny_server(name, image.id, networks=[], wait_for="firstBoot", first_boot=first_boot, **inputs)
+
+        return program
+
+    stack.up(told(CHOSEN))
+    ran, other = inventory.domain(name).ID(), told("another-horse-1", on_first_boot_change="rerun")
+    ignored = stack.preview(told("another-horse-1"))
+    assert "'firstBoot' has changed" in ignored.text
+    assert ignored.changed == {}
+    assert "firstBoot.password, restart: cloud-init runs again" in stack.preview(other).text
+
+    assert stack.up(other).changed == {"update": 1}
+    assert inventory.domain(name).ID() != ran
+    with login(URI, name, "root", "another-horse-1"):
+        pass
+    with pytest.raises(LoginRefused):
+        login(URI, name, "root", CHOSEN)
+    assert f"{name}-seed" not in pool.files()
+    assert stack.refresh().changed == {}
+    assert stack.preview(other).changed == {}

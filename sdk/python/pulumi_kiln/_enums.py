@@ -18,6 +18,7 @@ __all__ = [
     'ServerCpuMode',
     'ServerFirmware',
     'ServerGraphics',
+    'ServerOnFirstBootChange',
     'ServerPowerState',
     'ServerWaitFor',
 ]
@@ -97,6 +98,13 @@ class ServerFirmware(_builtins.str, Enum):
 class ServerGraphics(_builtins.str, Enum):
     NONE = "none"
     VNC = "vnc"
+
+
+@pulumi.type_token("kiln:index:ServerOnFirstBootChange")
+class ServerOnFirstBootChange(_builtins.str, Enum):
+    IGNORE = "ignore"
+    RERUN = "rerun"
+    REPLACE = "replace"
 
 
 @pulumi.type_token("kiln:index:ServerPowerState")

@@ -36,6 +36,7 @@ class ServerArgs:
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  networks: pulumi.Input[Optional[Sequence[pulumi.Input['NicArgs']]]] = None,
                  node: pulumi.Input[Optional[_builtins.str]] = None,
+                 on_first_boot_change: pulumi.Input[Optional[Union[_builtins.str, 'ServerOnFirstBootChange']]] = None,
                  platform_config: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  pool: pulumi.Input[Optional[_builtins.str]] = None,
                  power_state: pulumi.Input[Optional[Union[_builtins.str, 'ServerPowerState']]] = None,
@@ -60,6 +61,7 @@ class ServerArgs:
         :param pulumi.Input[_builtins.str] name: Name of the guest on its node.
         :param pulumi.Input[Sequence[pulumi.Input['NicArgs']]] networks: Network interfaces in order; an empty list for none. They are changed while the guest runs. Default: one interface on the node's `network`.
         :param pulumi.Input[_builtins.str] node: The node's libvirt URI, such as a Node's `uri` output. Default: the provider's `uri`.
+        :param pulumi.Input[Union[_builtins.str, 'ServerOnFirstBootChange']] on_first_boot_change: What a changed `firstBoot` does to a guest that was told the old one: nothing, which the preview warns of; cloud-init runs again, as in a new instance, after a restart; or another guest takes its place.
         :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] platform_config: Settings of the platform that have no property of their own. On libvirt: `machine` (QEMU machine type), `clock` (`utc` or `localtime`), `video` (model of the graphics card) and `diskCache` (cache mode of all disks).
         :param pulumi.Input[_builtins.str] pool: Storage pool of the root disk and the seed. Default: the node's `storagePool`.
         :param pulumi.Input[Union[_builtins.str, 'ServerPowerState']] power_state: Whether the guest runs.
@@ -104,6 +106,10 @@ class ServerArgs:
             pulumi.set(__self__, "networks", networks)
         if node is not None:
             pulumi.set(__self__, "node", node)
+        if on_first_boot_change is None:
+            on_first_boot_change = 'ignore'
+        if on_first_boot_change is not None:
+            pulumi.set(__self__, "on_first_boot_change", on_first_boot_change)
         if platform_config is not None:
             pulumi.set(__self__, "platform_config", platform_config)
         if pool is not None:
@@ -298,6 +304,18 @@ class ServerArgs:
         pulumi.set(self, "node", value)
 
     @_builtins.property
+    @pulumi.getter(name="onFirstBootChange")
+    def on_first_boot_change(self) -> pulumi.Input[Optional[Union[_builtins.str, 'ServerOnFirstBootChange']]]:
+        """
+        What a changed `firstBoot` does to a guest that was told the old one: nothing, which the preview warns of; cloud-init runs again, as in a new instance, after a restart; or another guest takes its place.
+        """
+        return pulumi.get(self, "on_first_boot_change")
+
+    @on_first_boot_change.setter
+    def on_first_boot_change(self, value: pulumi.Input[Optional[Union[_builtins.str, 'ServerOnFirstBootChange']]]):
+        pulumi.set(self, "on_first_boot_change", value)
+
+    @_builtins.property
     @pulumi.getter(name="platformConfig")
     def platform_config(self) -> pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]]:
         """
@@ -402,6 +420,7 @@ class Server(pulumi.CustomResource):
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  networks: pulumi.Input[Optional[Sequence[pulumi.Input[Union['NicArgs', 'NicArgsDict']]]]] = None,
                  node: pulumi.Input[Optional[_builtins.str]] = None,
+                 on_first_boot_change: pulumi.Input[Optional[Union[_builtins.str, 'ServerOnFirstBootChange']]] = None,
                  platform_config: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  pool: pulumi.Input[Optional[_builtins.str]] = None,
                  power_state: pulumi.Input[Optional[Union[_builtins.str, 'ServerPowerState']]] = None,
@@ -449,6 +468,7 @@ class Server(pulumi.CustomResource):
         :param pulumi.Input[_builtins.str] name: Name of the guest on its node.
         :param pulumi.Input[Sequence[pulumi.Input[Union['NicArgs', 'NicArgsDict']]]] networks: Network interfaces in order; an empty list for none. They are changed while the guest runs. Default: one interface on the node's `network`.
         :param pulumi.Input[_builtins.str] node: The node's libvirt URI, such as a Node's `uri` output. Default: the provider's `uri`.
+        :param pulumi.Input[Union[_builtins.str, 'ServerOnFirstBootChange']] on_first_boot_change: What a changed `firstBoot` does to a guest that was told the old one: nothing, which the preview warns of; cloud-init runs again, as in a new instance, after a restart; or another guest takes its place.
         :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] platform_config: Settings of the platform that have no property of their own. On libvirt: `machine` (QEMU machine type), `clock` (`utc` or `localtime`), `video` (model of the graphics card) and `diskCache` (cache mode of all disks).
         :param pulumi.Input[_builtins.str] pool: Storage pool of the root disk and the seed. Default: the node's `storagePool`.
         :param pulumi.Input[Union[_builtins.str, 'ServerPowerState']] power_state: Whether the guest runs.
@@ -515,6 +535,7 @@ class Server(pulumi.CustomResource):
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  networks: pulumi.Input[Optional[Sequence[pulumi.Input[Union['NicArgs', 'NicArgsDict']]]]] = None,
                  node: pulumi.Input[Optional[_builtins.str]] = None,
+                 on_first_boot_change: pulumi.Input[Optional[Union[_builtins.str, 'ServerOnFirstBootChange']]] = None,
                  platform_config: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  pool: pulumi.Input[Optional[_builtins.str]] = None,
                  power_state: pulumi.Input[Optional[Union[_builtins.str, 'ServerPowerState']]] = None,
@@ -553,6 +574,9 @@ class Server(pulumi.CustomResource):
             __props__.__dict__["name"] = name
             __props__.__dict__["networks"] = networks
             __props__.__dict__["node"] = node
+            if on_first_boot_change is None:
+                on_first_boot_change = 'ignore'
+            __props__.__dict__["on_first_boot_change"] = on_first_boot_change
             __props__.__dict__["platform_config"] = platform_config
             __props__.__dict__["pool"] = pool
             if power_state is None:
@@ -628,6 +652,7 @@ class Server(pulumi.CustomResource):
         __props__.__dict__["networks"] = None
         __props__.__dict__["node"] = None
         __props__.__dict__["node_identity"] = None
+        __props__.__dict__["on_first_boot_change"] = None
         __props__.__dict__["pending_restart"] = None
         __props__.__dict__["platform_config"] = None
         __props__.__dict__["pool"] = None
@@ -810,6 +835,14 @@ class Server(pulumi.CustomResource):
         Identity of the node, the same for all its URIs.
         """
         return pulumi.get(self, "node_identity")
+
+    @_builtins.property
+    @pulumi.getter(name="onFirstBootChange")
+    def on_first_boot_change(self) -> pulumi.Output[_builtins.str]:
+        """
+        What a changed `firstBoot` does to a guest that was told the old one: nothing, which the preview warns of; cloud-init runs again, as in a new instance, after a restart; or another guest takes its place.
+        """
+        return pulumi.get(self, "on_first_boot_change")
 
     @_builtins.property
     @pulumi.getter(name="pendingRestart")

@@ -102,7 +102,8 @@ def test_a_stated_password_is_secret_from_the_check_on(world: World) -> None:
         ({"image": "kiln/other"}, Impact.REPLACE),
         ({"diskSize": "8MiB"}, Impact.LIVE),
         ({"firmware": "efi"}, Impact.REPLACE),
-        ({"firstBoot": {"hostname": "new"}}, Impact.REPLACE),
+        ({"firstBoot": {"hostname": "new"}, "onFirstBootChange": "replace"}, Impact.REPLACE),
+        ({"firstBoot": {"hostname": "new"}, "onFirstBootChange": "rerun"}, Impact.RESTART),
     ],
 )
 @pytest.mark.parametrize("power", ["running", "stopped"])

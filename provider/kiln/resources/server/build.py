@@ -21,7 +21,8 @@ from kiln.resources.site import Site
 class Work:
     """What the steps of one operation know and leave for each other.
 
-    ``before`` is the definition of a guest that runs with it and is about to be restarted with another.
+    ``before`` is the definition of a guest that runs with it and is about to be restarted with another. ``instance`` is
+    cloud-init's id of the instance that the guest boots as.
     """
 
     inputs: ServerInputs
@@ -32,6 +33,7 @@ class Work:
     root: Attached | None = None
     disks: Sequence[Attached] = ()
     seed: Attached | None = None
+    instance: str = ""
     password: str | None = field(default=None, repr=False)
     vnc_password: str | None = field(default=None, repr=False)
     domain: Domain | None = None

@@ -11,15 +11,26 @@ from kiln.framework.context import Context
 from kiln.framework.steps import Step
 from kiln.ports.nodes import Node
 from kiln.resources import cloning
-from kiln.resources.server import life
+from kiln.resources.ownership import new_mark
+from kiln.resources.server import life, storage
 from kiln.resources.server.build import Work, spec_of
 from kiln.resources.server.hotplug import HotChange, Plug, Replug, Unplug, plugs
 from kiln.resources.server.impact import crowded
 from kiln.resources.server.layout import Attached
-from kiln.resources.server.model import ServerState
+from kiln.resources.server.model import ServerInputs, ServerState
 
 _APART = frozenset(
-    {"disk_size", "node", "autostart", "description", "power_state", "wait_for", "wait_timeout", "shutdown_timeout"}
+    {
+        "disk_size",
+        "node",
+        "autostart",
+        "description",
+        "power_state",
+        "wait_for",
+        "wait_timeout",
+        "shutdown_timeout",
+        "on_first_boot_change",
+    }
 )
 """What is no part of the definition, or has a step of its own."""
 
@@ -27,7 +38,7 @@ HOT = frozenset({"disks", "networks"})
 """What a running guest is given and rid of while it runs on."""
 
 
-def changing(node: Node, work: Work, changed: set[str], state: ServerState) -> list[Step]:
+def changing(ctx: Context, node: Node, work: Work, changed: set[str], state: ServerState) -> list[Step]:
     """From the guest as it is to the guest as its inputs ask for it, but for the marks.
 
     ``changed`` are fields of the inputs; ``state`` says what else is to be put right.
@@ -36,11 +47,13 @@ def changing(node: Node, work: Work, changed: set[str], state: ServerState) -> l
     assert domain is not None
     active = domain.state in ("running", "paused")
     pending, live = set(state.pending_restart or ()), domain.live
+    again = storage.wants_seed(new) and _told_again(changed, pending, new, under_way=work.seed is not None)
+    changed = changed - {"first_boot"} | ({"first_boot"} if again else set())
     restarts = bool(changed - _APART - HOT) or (live is not None and crowded(state, new, live.free_slots))
     stays_on = not restarts and new.power_state == "running"
     hot = plugs(live, spec_of(work, work.mark)) if live and stays_on and (changed | pending) & HOT else []
     redefine = bool(state.transient or pending or changed - _APART)
-    steps = []
+    steps = life.telling_again(node, work, new_mark(ctx, "seed")) if again else []
     if "disk_size" in changed and new.disk_size is not None and work.root is not None:
         steps.append(Step("grow root disk", lambda ctx: _grow_root(ctx, node, work)))
     if redefine:
@@ -52,6 +65,12 @@ def changing(node: Node, work: Work, changed: set[str], state: ServerState) -> l
         steps.append(Step("set description", lambda ctx: node.domains.set_description(ctx, work.uuid, new.description)))
     plugging = [Step(str(change), partial(_apply, node=node, work=work, change=change)) for change in hot]
     return steps + life.starting(node, work, plugging)
+
+
+def _told_again(changed: set[str], pending: set[str], new: ServerInputs, *, under_way: bool) -> bool:
+    """Whether the guest's first boot runs again: asked for now, or by an update that failed before it was told."""
+    unfinished = "firstBoot" in pending and not under_way
+    return new.on_first_boot_change == "rerun" and ("first_boot" in changed or unfinished)
 
 
 def _redefine(ctx: Context, node: Node, work: Work, *, keep: bool) -> None:

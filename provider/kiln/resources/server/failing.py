@@ -9,6 +9,7 @@ from kiln.ports.nodes import Node
 from kiln.resources.server import observe
 from kiln.resources.server.build import Work
 from kiln.resources.server.known import Known
+from kiln.resources.server.life import settle_seed
 from kiln.resources.server.model import ServerInputs, ServerState
 
 _LOOK_SECONDS = 30.0
@@ -23,6 +24,7 @@ def state_left(
     program goes back. Any other is told as it was to become, with what is not finished.
     """
     calm = ctx.unhurried(_LOOK_SECONDS)
+    settle_seed(calm, node, work)
     if not isinstance(error, Unreachable | Cancelled):
         _look_again(calm, node, work)
     if work.is_put_back and work.domain is not None:

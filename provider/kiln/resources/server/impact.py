@@ -41,12 +41,28 @@ def weigh(changes: Sequence[Change], state: ServerState, new: ServerInputs, now:
     Raises:
         InputError: the root disk would shrink, and no other takes its place.
     """
-    weighed = [_weigh(change, state, new, now) for change in changes if change.field != "disk_size"]
+    others = [change for change in changes if change.field not in ("disk_size", "first_boot")]
+    weighed = [_weigh(change, state, new, now) for change in others]
+    first_boot = [change for change in changes if change.field == "first_boot"]
+    if any(change.impact is Impact.REPLACE for change in weighed):
+        weighed += first_boot  # another guest is told it in any case
+    else:
+        weighed += [_weigh(change, state, new, now) for change in _as_asked(first_boot, new)]
     root = now.root_size or state.root_disk_size
     sized = [change for change in changes if change.field == "disk_size" and new.disk_size not in (None, root)]
     if sized and not any(change.impact is Impact.REPLACE for change in weighed):
         _refuse_shrinking(state.disk_size, root, new.disk_size)
     return (*weighed, *sized)
+
+
+def _as_asked(first_boot: Sequence[Change], new: ServerInputs) -> Sequence[Change]:
+    """Changes of what a guest was told at its first boot, with what the program wants to come of them."""
+    if new.on_first_boot_change == "ignore":
+        return []
+    if new.on_first_boot_change == "replace":
+        return first_boot
+    reason = "cloud-init runs again, as in a new instance"
+    return [replace(change, impact=Impact.RESTART, reason=reason) for change in first_boot]
 
 
 def _weigh(change: Change, state: ServerState, new: ServerInputs, now: Now) -> Change:
@@ -65,11 +81,11 @@ def _weigh(change: Change, state: ServerState, new: ServerInputs, now: Now) -> C
 
 def _weigh_restart(change: Change, new: ServerInputs, now: Now) -> Change:
     """Only a guest that is on, and stays on, is restarted."""
-    if not now.active:
-        return replace(change, impact=Impact.LIVE, reason="the guest is off, and has it when it starts")
-    if new.power_state == "stopped":
-        return replace(change, impact=Impact.LIVE, reason="the guest has it when it starts again")
-    return replace(change, reason=", ".join(filter(None, (change.reason, _graceful(new)))))
+    off = "" if now.active else "the guest is off, and has it when it starts"
+    stops = "the guest has it when it starts again" if new.power_state == "stopped" else ""
+    if off or stops:
+        return replace(change, impact=Impact.LIVE, reason=_joined(change.reason, off or stops))
+    return replace(change, reason=_joined(change.reason, _graceful(new)))
 
 
 def _refuse_shrinking(before: Size | None, root: Size | None, asked: Size | None) -> None:
@@ -78,6 +94,10 @@ def _refuse_shrinking(before: Size | None, root: Size | None, asked: Size | None
     lower = isinstance(before, Size) and isinstance(asked, Size) and asked.bytes < before.bytes
     if not lower:
         cloning.refuse_shrinking("diskSize", "the root disk", root, asked)
+
+
+def _joined(*reasons: str) -> str:
+    return ", ".join(filter(None, reasons))
 
 
 def _graceful(new: ServerInputs) -> str:

@@ -29,8 +29,8 @@ def making(node: Node, work: Work) -> list[Step]:
         claim = Claim(volumes, storage.root_ref(inputs), _own(work, "root", "disk"))
         steps.append(Step("make root disk", partial(_make_root, node=node, work=work, claim=claim), claim.give_back))
     if storage.wants_seed(inputs):
-        claim = Claim(volumes, storage.seed_ref(inputs), _own(work, "seed", "iso"))
-        steps.append(Step("make seed", partial(_make_seed, node=node, work=work, claim=claim), claim.give_back))
+        work.instance = storage.instance_id(work.uuid)
+        steps.append(_seeding(node, work, _own(work, "seed", "iso")))
     steps.append(
         Step(
             "define domain",
@@ -40,6 +40,20 @@ def making(node: Node, work: Work) -> list[Step]:
         )
     )
     return steps
+
+
+def telling_again(node: Node, work: Work, mark: Mark) -> list[Step]:
+    """A new seed for a guest that was told its first boot once. ``mark`` is a new one; the seed goes with the guest."""
+    work.instance = f"{storage.instance_id(work.uuid)}-{mark.operation}"
+    info = {**mark.info, "instance": work.instance}
+    mark = storage.with_kind(replace(mark, operation=work.mark.operation, info=info), "iso")
+    steps = [] if work.seed is None else [Step("remove old seed", lambda ctx: _drop_attached_seed(ctx, node, work))]
+    return [*steps, _seeding(node, work, mark)]
+
+
+def _seeding(node: Node, work: Work, mark: Mark) -> Step:
+    claim = Claim(node.volumes, storage.seed_ref(work.inputs), mark)
+    return Step("make seed", partial(_make_seed, node=node, work=work, claim=claim), claim.give_back)
 
 
 def starting(node: Node, work: Work, plugging: Sequence[Step] = ()) -> list[Step]:
@@ -74,6 +88,21 @@ def settle(ctx: Context, node: Node, work: Work) -> None:
         ctx.log.warning(f"the ownership marks of the guest could not be completed: {error}")
 
 
+def settle_seed(ctx: Context, node: Node, work: Work) -> None:
+    """After a failed update: a new seed that the guest has is its own, and one that it never got goes."""
+    seed = work.seed.chain[0] if work.seed is not None else None
+    mark = work.marks.pop(seed.ref, None) if seed is not None else None
+    if seed is None or mark is None:
+        return
+    try:
+        if any(disk.path == seed.path for disk in node.domains.get(ctx, work.uuid).disks):
+            node.volumes.write_mark(ctx, seed.ref, finished(mark))
+        else:
+            release_volume(ctx, node.volumes, seed.ref, mark)
+    except KilnError as error:
+        ctx.log.warning(f"the new seed '{seed.ref}' is left for the next run: {error}")
+
+
 def mark_done(ctx: Context, node: Node, work: Work) -> None:
     """Finish the marks, the volumes' first: a guest still marked as being made takes its volumes with it."""
     for ref, mark in work.marks.items():
@@ -88,6 +117,11 @@ def remove_seed(ctx: Context, node: Node, work: Work) -> None:
     work.close()
     if work.seed is None or not work.first_boot_ended:
         return
+    _drop_attached_seed(ctx, node, work)
+
+
+def _drop_attached_seed(ctx: Context, node: Node, work: Work) -> None:
+    assert work.seed is not None
     ref = work.seed.chain[0].ref
     seeds.remove_seed(node, work.uuid, ref, ctx)
     work.marks.pop(ref, None)
@@ -117,8 +151,8 @@ def _make_seed(ctx: Context, node: Node, work: Work, claim: Claim) -> None:
     orphans.drop_seed(ctx, node, work)
     claim.take(ctx)
     work.marks[ref] = claim.mark
-    work.password, password_hash = storage.password_of(work.inputs)
-    content = storage.seed_content(work.inputs, work.uuid, password_hash)
+    work.password, password_hash = storage.password_of(work.inputs, work.password)
+    content = storage.seed_content(work.inputs, work.instance, password_hash)
     work.seed = Attached([storage.make_seed(ctx, node.volumes, ref, content, claim.mark)], cd=True)
 
 

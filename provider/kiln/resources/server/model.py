@@ -158,6 +158,12 @@ class ServerInputs(Model):
     )
     firmware: Literal["bios", "efi"] = prop("Firmware of the guest.", default="bios", impact=Impact.REPLACE)
     boot: Boot | None = prop("What the guest boots from.", impact=Impact.RESTART)
+    on_first_boot_change: Literal["ignore", "rerun", "replace"] = prop(
+        "What a changed `firstBoot` does to a guest that was told the old one: nothing, which the preview warns of; "
+        "cloud-init runs again, as in a new instance, after a restart; or another guest takes its place.",
+        default="ignore",
+        impact=Impact.LIVE,
+    )
     first_boot: FirstBoot | None = prop(
         "What the guest is told at its first boot. Absent, a server with an `image` still gets its name and a password."
     )

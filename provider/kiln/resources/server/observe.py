@@ -54,7 +54,8 @@ def found(ctx: Context, node: Node, domain: Domain, known: Known) -> Found[Serve
         before.initial_password if before is not None else None,
         before.vnc_password if before is not None else None,
     )
-    return Found(domain.uuid, inputs, _state(node, inputs, domain, rest))
+    told = inputs if before is None else inputs.model_copy(update={"first_boot": before.first_boot})
+    return Found(domain.uuid, inputs, _state(node, told, domain, rest))
 
 
 def _state(node: Node, inputs: ServerInputs, domain: Domain, rest: _Rest) -> ServerState:

@@ -84,7 +84,13 @@ class Server(Resource[ServerInputs, ServerState]):
         changes = list(self._site.weigh_node(ctx, state.node_identity, compare(state, new)))
         moved = any(change.field == "node" and change.impact is Impact.LIVE for change in changes)
         now = self._now(ctx, id, state, new, moved=moved) if changes else Now(active=False)
-        return Plan(weigh(changes, state, new, now), delete_first=True)
+        plan = Plan(weigh(changes, state, new, now), delete_first=True)
+        if any(change.field == "first_boot" for change in changes) and not plan.touches("first_boot"):
+            ctx.log.warning(
+                f"'firstBoot' has changed, and the guest '{state.name}' was told the one before: it stays as it is. "
+                "Set 'onFirstBootChange' to rerun, which restarts it, or to replace"
+            )
+        return plan
 
     def _now(self, ctx: Context, id: str, state: ServerState, new: ServerInputs, *, moved: bool) -> Now:
         """The guest as it is now, or as the state knows it where the node cannot be asked."""
@@ -155,6 +161,8 @@ class Server(Resource[ServerInputs, ServerState]):
 
     def update(self, ctx: Context, id: str, state: ServerState, old: ServerInputs, new: ServerInputs) -> ServerState:
         """Change the guest in place: settings live, the rest by redefining and, when it runs, restarting it."""
+        if new.on_first_boot_change == "ignore":  # the state says what the guest was told
+            new = new.model_copy(update={"first_boot": state.first_boot})
         node = self._site.node_to_change(ctx, new.node)
         work = self._work_for(ctx, node, node.domains.get(ctx, id), state, new)
         changed = {change.field for change in (*compare(old, new), *compare(state, new))}
@@ -168,7 +176,7 @@ class Server(Resource[ServerInputs, ServerState]):
         require_boot_files(ctx, node, new, old)
         steps = [
             Step("find the guest", lambda ctx: None, keeps=True),
-            *changing(node, work, changed, state),
+            *changing(ctx, node, work, changed, state),
             *life.settling(node, work),
         ]
         try:
@@ -190,6 +198,8 @@ class Server(Resource[ServerInputs, ServerState]):
         work.vnc_password = state.vnc_password or vnc_password(new)
         work.ground = ground_of(ctx, self._site, node, new.node)
         work.root, work.seed = storage.own_volumes(ctx, node.volumes, new, domain)
+        seed = node.volumes.read_mark(ctx, work.seed.chain[0].ref) if work.seed is not None else None
+        work.instance = storage.instance_id(work.uuid, seed)
         work.marks = storage.unfinished_marks(ctx, node.volumes, work.root, work.seed)
         work.root_plan = storage.plan_root(ctx, node.volumes, new)
         work.disks = storage.used_disks(ctx, node.volumes, new)

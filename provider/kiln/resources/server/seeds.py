@@ -10,6 +10,7 @@ from kiln.ports.volumes import VolumeRef
 from kiln.resources.ownership import release_volume
 from kiln.resources.server import waiting
 from kiln.resources.server.layout import SEED_TARGET
+from kiln.resources.server.storage import instance_id
 
 
 def remove_ended_seeds(ctx: Context, node: Node) -> None:
@@ -41,9 +42,10 @@ def ended_seed(ctx: Context, node: Node, domain: Domain) -> VolumeRef | None:
     except NotFound:
         return None
     mark = node.volumes.read_mark(ctx, ref)
-    if mark is None or mark.role != "seed" or waiting.ended_now(ctx, node, domain.uuid) is None:
+    if mark is None or mark.role != "seed":
         return None
-    return ref
+    ended = waiting.ended_now(ctx, node, domain.uuid, instance_id(domain.uuid, mark))
+    return ref if ended is not None else None
 
 
 def remove_seed(node: Node, uuid: str, seed: VolumeRef, ctx: Context) -> None:

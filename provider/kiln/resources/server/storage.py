@@ -227,21 +227,22 @@ def wants_seed(inputs: ServerInputs) -> bool:
     return inputs.first_boot is not None or inputs.image is not None
 
 
-def password_of(inputs: ServerInputs) -> tuple[str | None, str]:
-    """The plain first-boot password to tell the user (None when only a hash is known), and its hash."""
+def password_of(inputs: ServerInputs, generated: str | None = None) -> tuple[str | None, str]:
+    """The plain first-boot password to tell the user (None when only a hash is known), and its hash. ``generated`` is
+    the one that the guest has, where a first boot is told again."""
     given = inputs.first_boot.password if inputs.first_boot else None
     if given is None:
-        plain = passwords.generate()
+        plain = generated or passwords.generate()
         return plain, passwords.hash_password(plain, generated=True)
     return None if passwords.is_hash(given) else given, passwords.hash_password(given)
 
 
-def seed_content(inputs: ServerInputs, uuid: str, password_hash: str) -> bytes:
-    """The seed's bytes. The instance id follows the server's UUID, so a replaced server boots as a new instance."""
+def seed_content(inputs: ServerInputs, instance: str, password_hash: str) -> bytes:
+    """The seed's bytes for a server that boots as the instance ``instance``."""
     asked = inputs.first_boot or FirstBoot()
     told = Told(
         hostname=asked.hostname or hostname_from(inputs.name),
-        instance_id=instance_id(uuid),
+        instance_id=instance,
         user=asked.user,
         password_hash=password_hash,
         authorized_keys=tuple(asked.authorized_keys or ()),
@@ -252,9 +253,11 @@ def seed_content(inputs: ServerInputs, uuid: str, password_hash: str) -> bytes:
     return seed.build(told)
 
 
-def instance_id(uuid: str) -> str:
-    """cloud-init's instance id of a server."""
-    return f"kiln-{uuids.UUID(uuid)}"
+def instance_id(uuid: str, mark: Mark | None = None) -> str:
+    """cloud-init's instance id of a server. It follows the UUID, so a replaced server boots as a new instance; the mark
+    of a seed that has the first boot run again tells another one."""
+    again = mark.info.get("instance") if mark is not None else None
+    return again or f"kiln-{uuids.UUID(uuid)}"
 
 
 def make_seed(ctx: Context, volumes: Volumes, ref: VolumeRef, content: bytes, mark: Mark) -> Volume:

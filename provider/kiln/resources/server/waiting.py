@@ -15,7 +15,6 @@ from kiln.framework.context import Context
 from kiln.framework.errors import DeadlineExceeded, KilnError
 from kiln.ports.nodes import Node
 from kiln.resources.server.build import Work
-from kiln.resources.server.storage import instance_id
 
 LOG_LIMIT = 1 << 20
 ASK_SECONDS = 5.0
@@ -38,20 +37,20 @@ def wait(ctx: Context, node: Node, work: Work) -> None:
     if work.inputs.wait_for != "none" and not work.addresses:
         _take_addresses(ctx, node, work)
     if work.seed is not None and not work.first_boot_ended and not work.is_new:
-        work.first_boot_ended = ended_now(ctx, node, work.uuid) is not None
+        work.first_boot_ended = ended_now(ctx, node, work.uuid, work.instance) is not None
 
 
-def ended_now(ctx: Context, node: Node, uuid: str) -> Ending | None:
-    """How the first boot of a running guest ended, None while it has not, or while nothing tells."""
+def ended_now(ctx: Context, node: Node, uuid: str, instance: str) -> Ending | None:
+    """How the first boot of a running guest as ``instance`` ended, None while it has not, or while nothing tells."""
     ending = _ask_agent(ctx, node, uuid)
     if ending is None:
-        ending = ConsoleWatch(instance_id(uuid)).feed(node.domains.log_tail(ctx, uuid, LOG_LIMIT))
+        ending = ConsoleWatch(instance).feed(node.domains.log_tail(ctx, uuid, LOG_LIMIT))
     return ending if ending is not None and ending.how in ("done", "error", "degraded") else None
 
 
 def _first_boot(ctx: Context, node: Node, work: Work) -> None:
     started = time.monotonic()
-    ending, text = None if work.is_new else ended_now(ctx, node, work.uuid), b""
+    ending, text = None if work.is_new else ended_now(ctx, node, work.uuid, work.instance), b""
     if ending is None:
         ending, text = _watch(ctx, node, work, started)
     if not ending.booted:
@@ -68,7 +67,7 @@ def _first_boot(ctx: Context, node: Node, work: Work) -> None:
 
 def _watch(ctx: Context, node: Node, work: Work, started: float) -> tuple[Ending, bytes]:
     """Follow the console, and the agent beside it, until one of them tells the end."""
-    watch, text = ConsoleWatch(instance_id(work.uuid)), b""
+    watch, text = ConsoleWatch(work.instance), b""
     asked, finished_at = started, 0.0
     while True:
         now = time.monotonic()
@@ -84,7 +83,7 @@ def _watch(ctx: Context, node: Node, work: Work, started: float) -> tuple[Ending
         if now - asked > (1.0 if finished_at else ASK_SECONDS):
             asked = now
             _require_running(ctx, node, work, text)
-            if (told := ended_now(ctx, node, work.uuid)) is not None:
+            if (told := ended_now(ctx, node, work.uuid, work.instance)) is not None:
                 return told, text
         elapsed = now - started
         if elapsed > work.inputs.wait_timeout:
