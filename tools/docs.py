@@ -34,14 +34,41 @@ IMPACTS = (
     "object and makes a new one. The preview says which it will be."
 )
 
+CHANGES = (
+    "`live`: the guest runs on. `restart`: it is shut down, forced off after `shutdownTimeout`, and started with the "
+    "change; a guest that is off just has it when it starts. A network is stopped and started, and guests that run on "
+    "it are cut off. `replace`: the object is deleted, a server with its root disk, and made anew. The preview says "
+    "which it will be for the guest as it is now, with the reason. "
+    "See [the guide](../guide/changes.md) for what others changed."
+)
+
 
 def pages() -> dict[str, str]:
     """The text of each page by file name."""
     whole = schema.of(KilnProvider())
-    found = {"provider.md": _provider(whole)}
+    found = {"provider.md": _provider(whole), "changes.md": _changes(whole)}
     for kind, described in zip(KilnProvider.kinds, whole.resources, strict=True):
         found[f"{kind.name.lower()}.md"] = _resource(whole, kind, described)
     return found
+
+
+def _changes(whole: Schema) -> str:
+    """What a change of each input does, resource by resource: the impacts in order of what they cost."""
+    lines = ["# What happens to my guest when I change …", NOTICE, CHANGES]
+    for kind, described in zip(KilnProvider.kinds, whole.resources, strict=True):
+        fields = _fields(kind.State)
+        facts = {one.name: facts_of(fields[one.name]) for one in described.properties if not one.output}
+        rows = [
+            [f"`{name}`", _impact(fact.impact), fact.unless]
+            for impact in Impact
+            for name, fact in facts.items()
+            if fact.impact == impact
+        ]
+        other = [
+            [f"`{name}`", _impact(fact.impact), fact.unless] for name, fact in facts.items() if callable(fact.impact)
+        ]
+        lines += [f"## {kind.name}", _table(["A change of", "is", "unless it is"], [*rows, *other])]
+    return _joined(lines)
 
 
 def _provider(whole: Schema) -> str:
@@ -96,7 +123,7 @@ def _inputs(model: type[Model], properties: Iterable[Property], *, impact: bool)
     def row(one: Property) -> list[str]:
         field = fields[one.name]
         facts = facts_of(field)
-        change = [_impact(facts.impact)] if impact else []
+        change = [_change(facts)] if impact else []
         what = _what(one, field.description or "")
         return [f"`{one.name}`", _type(one.type, field), _default(one, facts), *change, what]
 
@@ -187,6 +214,10 @@ def _impact(rule: ImpactRule) -> str:
     if isinstance(rule, Impact):
         return f"`{rule}`"
     return " ".join((inspect.getdoc(rule) or "it depends on the values").split()).rstrip(".")
+
+
+def _change(facts: Facts) -> str:
+    return "; ".join(filter(None, (_impact(facts.impact), facts.unless)))
 
 
 def _what(one: Property, doc: str) -> str:

@@ -41,6 +41,7 @@ class Facts:
     """What is true of one field besides its type, default and documentation.
 
     ``sticky``: once a default is resolved it is kept when the program does not state the value (names, URIs).
+    ``unless``: in words, when the impact is another one than ``impact``, for people who read the documentation.
     ``changes_with``: for an output, the inputs and unfinished outputs (by Python name) whose change makes it unknown
     in a preview.
     ``unfinished``: of an output that is only there when the object needs an update though no input changed: why.
@@ -53,6 +54,7 @@ class Facts:
     changes_with: tuple[str, ...] = ()
     unfinished: str = ""
     default_doc: str | None = None
+    unless: str = ""
 
 
 _KEY = "kiln"
@@ -67,9 +69,11 @@ def prop(
     secret: bool = False,
     sticky: bool = False,
     default_doc: str | None = None,
+    unless: str = "",
 ) -> Any:
-    """Declare an input. ``default_doc`` says in words what an absent value becomes when no constant default does."""
-    facts = Facts(impact=impact, secret=secret, sticky=sticky, default_doc=default_doc)
+    """Declare an input. ``default_doc`` says in words what an absent value becomes when no constant default does,
+    ``unless`` when the impact is another."""
+    facts = Facts(impact=impact, secret=secret, sticky=sticky, default_doc=default_doc, unless=unless)
     return Field(... if required else default, description=doc, json_schema_extra={_KEY: facts})  # type: ignore[dict-item]
 
 

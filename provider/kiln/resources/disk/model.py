@@ -18,7 +18,11 @@ class DiskInputs(Model):
     """Inputs of Disk."""
 
     name: Name = prop("Name of the volume.", sticky=True)
-    node: str = prop("The node's libvirt URI, such as a Node's `uri` output.", default_doc="the provider's `uri`")
+    node: str = prop(
+        "The node's libvirt URI, such as a Node's `uri` output.",
+        default_doc="the provider's `uri`",
+        unless="`live` where the URI leads to the same machine",
+    )
     pool: Name = prop("Storage pool that holds the disk.", sticky=True, default_doc="the node's `storagePool`")
     image: str | None = prop("Id of the Image the disk is cloned from.")
     source: str | Asset | None = prop(
@@ -27,6 +31,7 @@ class DiskInputs(Model):
     size: DiskSize | None = prop(
         "Size of the disk that a guest sees. It can grow in place and never shrink. A CD takes none.",
         impact=Impact.LIVE,
+        unless="refused where it is below what the disk has",
         default_doc="the size of the image or source; required for a blank disk",
     )
     format: Literal["qcow2", "raw"] | None = prop(

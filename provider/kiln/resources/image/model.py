@@ -14,7 +14,11 @@ class ImageInputs(Model):
     """Inputs of Image."""
 
     name: Name = prop("Name of the image's volume.", sticky=True)
-    node: str = prop("The node's libvirt URI, such as a Node's `uri` output.", default_doc="the provider's `uri`")
+    node: str = prop(
+        "The node's libvirt URI, such as a Node's `uri` output.",
+        default_doc="the provider's `uri`",
+        unless="`live` where the URI leads to the same machine",
+    )
     pool: Name = prop("Storage pool that holds the image.", sticky=True, default_doc="the node's `storagePool`")
     source: str | Asset = prop(
         "Where the content comes from: a path, a `file:`, `http:` or `https:` URL, or an asset. qcow2, raw and ISO; "

@@ -86,7 +86,11 @@ class NetworkInputs(Model):
     """Inputs of Network."""
 
     name: Name = prop("Name of the network, which servers name in `networks`.", sticky=True)
-    node: str = prop("The node's libvirt URI, such as a Node's `uri` output.", default_doc="the provider's `uri`")
+    node: str = prop(
+        "The node's libvirt URI, such as a Node's `uri` output.",
+        default_doc="the provider's `uri`",
+        unless="`live` where the URI leads to the same machine",
+    )
     mode: Literal["nat", "routed", "isolated", "bridge"] = prop(
         "How guests reach further than each other and the node: `nat` behind the node's own address, `routed` with"
         " addresses that the world outside must know the way to, `isolated` not at all, `bridge` as machines of their"
@@ -101,6 +105,7 @@ class NetworkInputs(Model):
         "The node's own addresses on the network, one for each IPv4 or IPv6 network, with their prefix lengths. For the"
         " address of the network itself, as in `10.17.3.0/24`, the node takes the first one in it.",
         impact=Impact.RESTART,
+        unless="`live` where no running guest is on it",
         default_doc="none; required in the modes `nat` and `routed`",
     )
     dhcp: Dhcp | None = prop(
@@ -114,10 +119,15 @@ class NetworkInputs(Model):
         impact=Impact.LIVE,
     )
     dns_hosts: list[DnsHost] | None = prop("Names that the network's DNS server knows.", impact=Impact.LIVE)
-    domain: str | None = prop("DNS domain of the network, which DHCP tells the guests.", impact=Impact.RESTART)
+    domain: str | None = prop(
+        "DNS domain of the network, which DHCP tells the guests.",
+        impact=Impact.RESTART,
+        unless="`live` where no running guest is on it",
+    )
     mtu: Annotated[int, AfterValidator(_mtu)] | None = prop(
         "Largest packet in bytes, on the bridge and as the guests are told.",
         impact=Impact.RESTART,
+        unless="`live` where no running guest is on it",
         default_doc="the node's, usually 1500",
     )
     autostart: bool = prop("Whether the network starts with its node.", default=True, impact=Impact.LIVE)

@@ -127,20 +127,29 @@ class ServerInputs(Model):
     """Inputs of Server."""
 
     name: Name = prop("Name of the guest on its node.", sticky=True)
-    node: str = prop("The node's libvirt URI, such as a Node's `uri` output.", default_doc="the provider's `uri`")
+    node: str = prop(
+        "The node's libvirt URI, such as a Node's `uri` output.",
+        default_doc="the provider's `uri`",
+        unless="`live` where the URI leads to the same machine",
+    )
     pool: Name = prop(
         "Storage pool of the root disk and the seed.", sticky=True, default_doc="the node's `storagePool`"
     )
-    image: str | None = prop("Id of the Image that the root disk is cloned from. The root disk belongs to the server.")
+    image: str | None = prop(
+        "Id of the Image that the root disk is cloned from. The root disk belongs to the server.",
+        unless="`restart` where it attaches again the root disk that somebody detached",
+    )
     disk_size: DiskSize | None = prop(
         "Size of the root disk. It can grow in place and never shrink.",
         default_doc="the image's size",
         impact=Impact.LIVE,
+        unless="refused where it is below what the disk has",
     )
     disks: list[str] | None = prop(
         "Ids of further disks, in order. One that holds an ISO becomes a CD drive. A running guest is given and rid of"
         " them while it runs on; a disk keeps its device name whatever comes and goes before it.",
         impact=Impact.LIVE,
+        unless="`restart` where the guest has no PCI slot left",
     )
     memory: Memory = prop(
         "Memory the guest owns.", default=Size.parse("512MiB"), default_doc="512MiB", impact=Impact.RESTART
@@ -155,6 +164,7 @@ class ServerInputs(Model):
         "Network interfaces in order; an empty list for none. They are changed while the guest runs.",
         impact=Impact.LIVE,
         default_doc="one interface on the node's `network`",
+        unless="`restart` where the guest has no PCI slot left",
     )
     firmware: Literal["bios", "efi"] = prop("Firmware of the guest.", default="bios", impact=Impact.REPLACE)
     boot: Boot | None = prop("What the guest boots from.", impact=Impact.RESTART)
@@ -165,7 +175,9 @@ class ServerInputs(Model):
         impact=Impact.LIVE,
     )
     first_boot: FirstBoot | None = prop(
-        "What the guest is told at its first boot. Absent, a server with an `image` still gets its name and a password."
+        "What the guest is told at its first boot. Absent, a server with an `image` still gets its name and a "
+        "password.",
+        unless="nothing at all or `restart`, as `onFirstBootChange` says",
     )
     power_state: Literal["running", "stopped"] = prop("Whether the guest runs.", default="running", impact=Impact.LIVE)
     autostart: bool = prop("Whether the guest starts with its node.", default=False, impact=Impact.LIVE)
