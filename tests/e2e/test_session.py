@@ -1,7 +1,7 @@
 """Guests of a user's own: ``qemu:///session``, without root, without a network of the node's.
 
-Where the tests run as root, a user namespace (user_namespaces(7)) makes another user of them, who is root to the files
-of this machine alone: libvirt, Kiln and QEMU see a user, whose daemon is the session's.
+Where the tests run as root they become another user, who may reach all files (capabilities(7), ambient): the checkout
+and what was built lie where root has them. libvirt, Kiln and QEMU see a user, whose daemon is the session's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from tests.e2e.project import Project, first_server
 from tests.e2e.waiting import until
 from tools.guests import GuestImage
 
-USER = () if os.geteuid() else ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--")
+REACH = "+dac_override,+dac_read_search"
+USER = () if os.geteuid() else (
+    "setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", f"--inh-caps={REACH}", f"--ambient-caps={REACH}", "--",
+)  # fmt: skip
 SESSION = "qemu:///session"
 DAEMONS = ("libvirtd", "virtlogd")
 
@@ -34,6 +37,9 @@ def home() -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="kt-", dir="/tmp"))
     run = directory / "run"
     run.mkdir(mode=0o700)
+    if USER:
+        for each in (directory, run):  # libvirt gives its daemon no capabilities
+            os.chown(each, 1000, 1000)
     yield directory
     for daemon in DAEMONS:
         _end(run / "libvirt" / f"{daemon}.pid")

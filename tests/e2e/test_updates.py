@@ -8,6 +8,7 @@ from typing import Any
 import pulumi_kiln as kiln
 import pytest
 
+from tests.e2e.conftest import TestPool
 from tests.e2e.guests import tiny_image, tiny_server
 from tests.e2e.inventory import Inventory
 from tests.e2e.stacks import Program, Stack
@@ -108,7 +109,7 @@ def test_a_guest_is_stopped_and_started_in_place(stack: Stack, make: Make, prefi
 
 @pytest.mark.requirement("FX-58")
 def test_disks_come_and_go_while_the_guest_runs_and_keep_their_names(
-    stack: Stack, make: Make, prefix: str, inventory: Inventory, tiny_guest: GuestImage
+    stack: Stack, make: Make, prefix: str, inventory: Inventory, tiny_guest: GuestImage, pool: TestPool
 ) -> None:
     name = f"{prefix}-web"
     ran = process(inventory, name)
@@ -120,7 +121,7 @@ def test_disks_come_and_go_while_the_guest_runs_and_keep_their_names(
         tiny_server(name, image.id, disks=[*ids, cd.id], wait_for="firstBoot")
 
     preview = stack.preview(program)
-    assert "(not yet known), live" in preview.text
+    assert f"none → {pool.name}/{prefix}-three, live" in preview.text
     assert "restart" not in preview.text
     stack.up(program)
     assert on_node(inventory, name) == {"vda": "web-root", "vdb": "data", "vdc": "two", "vdd": "three", "sdb": "cd"}

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent import futures
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from google.protobuf.struct_pb2 import Struct
 from kiln.framework.context import StepObserver
 from kiln.framework.values import reveal
 from kiln.hosts.dynamic.resources import DynamicResource
-from kiln.hosts.dynamic.server import LOGICAL_NAME
+from kiln.hosts.dynamic.server import LOGICAL_NAME, Stub
 from kiln.hosts.pulumi import decode, encode
 from kiln.hosts.pulumi.errors import DETAILS_KEY
 from kiln.hosts.pulumi.log import EngineLog
@@ -228,11 +229,9 @@ class DynamicPlugin(Client):
     """The resources of a class served by Pulumi's dynamic plugin."""
 
     def __init__(self, process: DynamicProcess, resource: type[DynamicResource], world: Any, module: str) -> None:
-        from pulumi.dynamic.dynamic import serialize_provider
-
         type = f"pulumi-python:dynamic/{module}:{resource.__name__}"
         super().__init__(grpc.insecure_channel(process.address), world, type)
-        self._stub = serialize_provider(resource._stub)
+        self._stub = _serialized(resource._stub)
 
     def _bag(self, data: Mapping[str, Any]) -> Struct:
         """The engine does not send secrets to a provider that does not say it accepts them."""
@@ -240,6 +239,15 @@ class DynamicPlugin(Client):
 
     def _inputs(self, name: str, data: Mapping[str, Any]) -> Struct:
         return self._bag({**data, LOGICAL_NAME: name})
+
+
+@cache
+def _serialized(stub: Stub) -> str:
+    """The stub as it is stored with each resource. Pulumi wraps a method of the pickler once more for each resource, so
+    that after some 900 nothing can be pickled any more in this process."""
+    from pulumi.dynamic.dynamic import serialize_provider
+
+    return str(serialize_provider(stub))
 
 
 def detail(error: Any, kind: Any) -> Any:
