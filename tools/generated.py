@@ -52,6 +52,8 @@ def write_sdk(schema: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="kiln-sdk-") as scratch:
         fresh = Path(scratch, "python")
         run([codegen(), "python", schema, fresh], "generating the SDK")
+        (readme,) = fresh.glob("*/README.md")
+        readme.rename(fresh / readme.name)  # where its pyproject.toml looks for it
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(fresh, target)
 
@@ -70,7 +72,7 @@ def check() -> None:
 
 
 def _difference(old: Path, new: Path) -> str:
-    command = ["diff", "-ruN", "-x", "__pycache__", "-x", "*.egg-info", str(old), str(new)]
+    command = ["diff", "-ruN", "-x", "__pycache__", "-x", "*.egg-info", "-x", "build", str(old), str(new)]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 

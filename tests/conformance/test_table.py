@@ -150,7 +150,9 @@ def test_what_is_gone_is_read_as_gone_and_made_again(served: Served) -> None:
     served.world.do(served.case.vanishes, made.id)
     assert served.read(made) is None
     if served.case.orphan is not None and not isinstance(served, ThroughPulumi):
-        with pytest.raises(grpc.RpcError, match="kiln gc --yes"):  # this host is not told whose resource it makes
+        with pytest.raises(
+            grpc.RpcError, match="kiln gc --state EXPORT --yes"
+        ):  # this host is not told whose resource it makes
             served.create()
         served.world.do(served.case.orphan)
     assert not served.differs(served.create(), served.program)

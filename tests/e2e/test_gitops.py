@@ -65,11 +65,18 @@ class Lab:
         return self.run(str(self.bare / "hooks" / "run"), "drift", "main", status=status)
 
 
+def set_up(path: list[str]) -> list[str]:
+    """A PATH as on the machine that runs the steps: it leads to the CLI, and not to Kiln's virtual environment."""
+    return [directory for directory in path if Path(directory) != PLUGIN_DIRECTORY]
+
+
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, pool: TestPool, tiny_guest: GuestImage) -> Iterator[Lab]:
     directory = tmp_path_factory.mktemp("gitops")
     prepare(directory)
-    made = Lab(directory / "clone", directory / "lab.git", {**os.environ, **AUTHOR, **environment(directory)})
+    env = {**os.environ, **AUTHOR, **environment(directory), "KILN_VENV": str(PLUGIN_DIRECTORY.parent)}
+    env["PATH"] = os.pathsep.join(set_up(os.environ["PATH"].split(os.pathsep)))
+    made = Lab(directory / "clone", directory / "lab.git", env)
     shutil.copytree(EXAMPLE, made.clone)
     config = {
         "pulumi:autonaming": {"pattern": f"{pool.name}-${{name}}"},
@@ -90,10 +97,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory, pool: TestPool, tiny_guest: Gu
     shutil.copytree(EXAMPLE / "hooks", made.bare / "hooks", dirs_exist_ok=True)
     settings = {**environment(directory), "KILN_VENV": str(PLUGIN_DIRECTORY.parent)}
     (made.bare / "kiln.env").write_text("".join(f"{name}='{value}'\n" for name, value in settings.items()))
-    made.env["KILN_VENV"] = settings["KILN_VENV"]
-    made.run("ci/setup")
     made.run("pulumi", "stack", "init", "lab")
     yield made
+    made.env["PATH"] = os.environ["PATH"]
     made.run("pulumi", "destroy", "--stack", "lab", "--yes", "--skip-preview", "--non-interactive")
 
 

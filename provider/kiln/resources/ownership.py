@@ -163,7 +163,8 @@ def taken_by_kiln(kind: str, name: str, mark: Mark) -> Conflict:
     return Conflict(
         f"{kind} '{name}' exists already",
         cause=f"Kiln made it{owner} (operation {mark.operation})",
-        action="choose another name, `pulumi import` it, or remove it with `kiln gc --yes` when no stack holds it",
+        action="choose another name, `pulumi import` it, or, when no stack holds it, remove it with "
+        "`kiln gc --state EXPORT --yes`, given the exports of all stacks",
     )
 
 

@@ -172,10 +172,10 @@ class Disk(Resource[DiskInputs, DiskState]):
 
     def update(self, ctx: Context, id: str, state: DiskState, old: DiskInputs, new: DiskInputs) -> DiskState:
         """Grow the disk, through the guest that uses it when one runs."""
-        volumes, ref = self._site.node_to_change(ctx, new.node).volumes, volume_ref(id, "id")
+        node, ref = self._site.node_to_change(ctx, new.node), volume_ref(id, "id")
+        volumes, domains = node.volumes, node.domains
         volume = volumes.get(ctx, ref)
         if new.size is not None and new.size.bytes != volume.virtual_size:
-            domains = self._site.node_to_change(ctx, new.node).domains
             with cloning.sizing(new.size, "size"):
                 if new.size.bytes < volume.virtual_size or not domains.resize_disk(ctx, volume.path, new.size.bytes):
                     cloning.grow(ctx, volumes, ref, new.size.bytes)

@@ -31,11 +31,13 @@ def _require_network(ctx: Context, node: Node, name: str, path: str) -> None:
             path,
             f"there is no network '{name}' on {node.uri}",
             cause=f"its networks are: {there}",
-            action="name one of them, define it with `virsh net-define`, or state networks=[] for a guest without any",
+            action="name one of them, give the `name` of a Network of this program, which is made first then, or state "
+            "networks=[] for a guest without any",
         ) from error
     if not network.active:
         raise InputError(
             path,
             f"the network '{name}' on {node.uri} does not run",
-            action=f"start it: virsh -c '{node.uri}' net-start {name}",
+            action=f"start it (virsh -c '{node.uri}' net-start {name}); one that a Network made is started by the next"
+            " `pulumi up --refresh` of its stack",
         )
