@@ -100,6 +100,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, pool: TestPool, tiny_guest: Gu
     made.run("pulumi", "stack", "init", "lab")
     yield made
     made.env["PATH"] = os.environ["PATH"]
+    made.run("ci/setup")
     made.run("pulumi", "destroy", "--stack", "lab", "--yes", "--skip-preview", "--non-interactive")
 
 

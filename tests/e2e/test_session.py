@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 import signal
 import tempfile
@@ -24,8 +25,10 @@ from tests.e2e.waiting import until
 from tools.guests import GuestImage
 
 REACH = "+dac_override,+dac_read_search"
+NOBODY = pwd.getpwnam("nobody")
 USER = () if os.geteuid() else (
-    "setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", f"--inh-caps={REACH}", f"--ambient-caps={REACH}", "--",
+    "setpriv", f"--reuid={NOBODY.pw_uid}", f"--regid={NOBODY.pw_gid}", "--clear-groups",
+    f"--inh-caps={REACH}", f"--ambient-caps={REACH}", "--",
 )  # fmt: skip
 SESSION = "qemu:///session"
 DAEMONS = ("libvirtd", "virtlogd")
@@ -39,7 +42,7 @@ def home() -> Iterator[Path]:
     run.mkdir(mode=0o700)
     if USER:
         for each in (directory, run):  # libvirt gives its daemon no capabilities
-            os.chown(each, 1000, 1000)
+            os.chown(each, NOBODY.pw_uid, NOBODY.pw_gid)
     yield directory
     for daemon in DAEMONS:
         _end(run / "libvirt" / f"{daemon}.pid")
