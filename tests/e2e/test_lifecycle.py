@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pulumi
 import pulumi_kiln as kiln
 import pytest
 
@@ -187,3 +189,23 @@ def test_deleting_what_is_gone_already_is_a_success(
     (pool.directory / names[1]).unlink()
     stack.destroy()
     assert files_of(pool, *names) == set()
+
+
+def test_a_guest_that_somebody_suspended_shuts_down_by_itself(
+    stacks: Callable[..., Stack], prefix: str, tiny_guest: GuestImage, inventory: Inventory
+) -> None:
+    stack, name = stacks(), f"{prefix}-suspended"
+
+    def powered(state: str) -> Program:
+        def program() -> None:
+            image = tiny_image(f"{prefix}-image-s", tiny_guest)
+            server = tiny_server(name, image.id, networks=[], wait_for="firstBoot", power_state=state)
+            pulumi.export("log", server.console.log_path)
+
+        return program
+
+    log = Path(stack.up(powered("running")).outputs["log"])
+    inventory.domain(name).suspend()
+    stack.up(powered("stopped"))
+    assert not inventory.running(name)
+    assert "Power down" in log.read_text(errors="replace")

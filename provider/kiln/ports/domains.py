@@ -173,7 +173,7 @@ class Domain:
     vcpus: int
     cpu_mode: str | None
     firmware: str
-    accelerator: str
+    accelerator: Literal["kvm", "tcg"]
     disks: Sequence[DomainDisk]
     nics: Sequence[DomainNic]
     autostart: bool

@@ -125,7 +125,7 @@ class Node(Resource[NodeInputs, NodeState]):
         checked = new.model_copy(update={"uri": uri})
         if uri is not UNKNOWN:
             self._site.nodes.check_uri(uri, "uri")
-            self._site.learn(uri, _defaults(checked))
+            self._site.learn(ctx, uri, _defaults(checked))
         return checked
 
     def diff(self, ctx: Context, id: str, state: NodeState, old: NodeInputs, new: NodeInputs) -> Plan:
@@ -174,7 +174,7 @@ class Node(Resource[NodeInputs, NodeState]):
             inputs = NodeInputs(name=natural.partition(":")[0], uri=uri)
         elif inputs.uri is None:
             inputs = inputs.model_copy(update={"uri": self._site.uri})
-        self._site.learn(inputs.uri, _defaults(inputs))
+        self._site.learn(ctx, inputs.uri, _defaults(inputs))
         observed = self._observe(ctx, self._site.node(ctx, inputs.uri, "uri"), inputs, state)
         if state is not None and state.identity and observed.identity != state.identity:
             raise Refused(
@@ -185,9 +185,11 @@ class Node(Resource[NodeInputs, NodeState]):
         return Found(observed.identity, inputs, observed)
 
     def update(self, ctx: Context, id: str, state: NodeState, old: NodeInputs, new: NodeInputs) -> NodeState:
-        """Take the new defaults; a pool named for the first time is made."""
+        """Take the new defaults; a pool named for the first time is made, and one left empty goes as at a delete."""
         node = self._site.node_to_change(ctx, new.uri, "uri")
         self._ensure_pool(ctx, node, new)
+        if (left := self._pool(state)[0]) != self._pool(new)[0]:
+            node.volumes.remove_pool(ctx, left)
         return self._observe(ctx, node, new)
 
     def delete(self, ctx: Context, id: str, state: NodeState) -> None:

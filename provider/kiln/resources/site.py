@@ -41,20 +41,31 @@ class Site:
     image_store: str | None = None
     uri_stated: bool = True
     tidy: Callable[[Context, Node], None] | None = None
-    _defaults: dict[str, NodeDefaults] = field(default_factory=dict)
+    _defaults: dict[str, tuple[str, NodeDefaults]] = field(default_factory=dict)
     _changed: set[str] = field(default_factory=set)
     _silent: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def learn(self, uri: str, defaults: NodeDefaults) -> None:
-        """Remember what a Node resource states."""
+    def learn(self, ctx: Context, uri: str, defaults: NodeDefaults) -> None:
+        """Remember what a Node resource states, and warn where another one of the same URI states something else."""
         with self._lock:
-            self._defaults[uri] = defaults
+            urn, before = self._defaults.get(uri, (ctx.urn, defaults))
+            self._defaults[uri] = (ctx.urn, defaults)
+        if urn != ctx.urn and before != defaults:
+            ctx.log.warning(
+                f"two Nodes of this program have the URI '{uri}' and state different pools, networks or accelerators: "
+                "which of them holds for the resources there is left to chance. Drop one, or let both state the same"
+            )
+
+    def knows(self, uri: str) -> bool:
+        """Whether a Node resource of this run said what holds for ``uri``."""
+        with self._lock:
+            return uri in self._defaults
 
     def defaults(self, uri: str) -> NodeDefaults:
         """What holds for resources on ``uri``."""
         with self._lock:
-            return self._defaults.get(uri, NodeDefaults())
+            return self._defaults.get(uri, ("", NodeDefaults()))[1]
 
     def pool_for(self, uri: str) -> str:
         """The pool of a resource that states none; UNKNOWN while the node is."""

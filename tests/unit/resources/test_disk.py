@@ -399,3 +399,12 @@ def test_another_disk_in_its_place_may_be_smaller(world: World) -> None:
     assert plan.replaces
     with pytest.raises(InputErrors, match="cannot shrink"):
         world.diff("Disk", disk, image=large.id, size="3MiB")
+
+
+def test_a_replacement_says_what_is_lost_and_what_is_in_its_way(world: World) -> None:
+    disk = world.create("Disk", "it", size="1MiB")
+    (change,) = world.diff("Disk", disk, format="raw").changes
+    assert str(change) == "format none → raw, replace: the disk 'kiln/it' and what is on it are lost"
+    world.create("Server", "web", disks=[disk.id])
+    (change,) = world.diff("Disk", disk, format="raw").changes
+    assert str(change).endswith("are lost; refused unless web, which runs with it, is stopped or replaced first")

@@ -138,3 +138,23 @@ def test_the_directory_of_a_pool_is_an_absolute_path(world: World) -> None:
     with pytest.raises(InputErrors) as caught:
         world.check("Node", "host", {"storagePool": {"name": "fast", "path": "fast"}})
     assert caught.value.errors[0].path == "storagePool.path"
+
+
+def test_a_pool_that_a_node_gives_up_is_removed_when_it_is_empty(world: World) -> None:
+    made = world.create("Node", "host", storagePool={"name": "fast"})
+    world.update("Node", made, storagePool={"name": "large"})
+    with pytest.raises(KilnError):
+        world.node.volumes.pool(world.context(), "fast")
+    assert world.node.volumes.pool(world.context(), "large").active
+
+
+def test_two_nodes_of_one_uri_that_state_different_things_are_warned_of(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(SilentLog, "warning", lambda _self, message: warned.append(message))
+    for name, pool in (("one", "fast"), ("one", "large"), ("two", "large")):
+        world.check("Node", name, {"storagePool": {"name": pool}})
+    assert warned == []
+    world.check("Node", "one", {"storagePool": {"name": "fast"}})
+    assert f"two Nodes of this program have the URI '{URI}'" in warned[0]

@@ -14,6 +14,7 @@ from kiln.framework.operations import Outcome, Partial
 from kiln.framework.plan import Change, Plan
 from kiln.framework.values import UNKNOWN
 from kiln.ports.domains import Domain
+from kiln.ports.networks import Network
 from kiln.ports.volumes import Volume, VolumeRef
 
 from tests.unit.resources.world import POOL, World
@@ -345,3 +346,22 @@ def test_a_server_that_is_replaced_may_have_a_smaller_root_disk(world: World) ->
     one, two = (world.create("Image", name, source=world.raw()).id for name in ("one", "two"))
     made = world.create("Server", "it", image=one, powerState="stopped", diskSize="8MiB")
     assert world.diff("Server", made, image=two, powerState="stopped", diskSize="4MiB").replaces
+
+
+def test_only_what_came_or_went_is_told_of_the_disks(world: World, image: str) -> None:
+    ids = [world.create("Disk", name, size="1MiB").id for name in "abc"]
+    ids.insert(1, world.create("Disk", "cd", source=world.iso()).id)
+    made = world.create("Server", "it", image=image, disks=ids)
+    world.node.domains.detach_disk(world.context(), made.id, "vdc")
+    assert drift(world, made) == {"disks": [id for id in ids if id != "kiln/b"]}
+
+
+def test_a_guest_keeps_the_network_of_its_node_in_a_run_without_the_node(world: World, image: str) -> None:
+    world.node.networks.known.append(Network("lab", active=True, bridge="virbr1", dhcp=True))
+    world.check("Node", "host", {"network": "lab"})
+    made = world.create("Server", "it", image=image, powerState="stopped")
+    world.restart()
+    changed = world.update("Server", made, memory="256MiB")
+    (nic,) = world.node.domains.get(world.context(), made.id).nics
+    assert nic.network == "lab"
+    assert world.diff("Server", changed, memory="256MiB").empty

@@ -124,6 +124,9 @@ def _still_runs(opened: Opened, *, guest: Guest, ask: bool) -> bool:
     if not domain.isActive():
         return False
     if ask:
+        if domain.state()[0] == DomainState.PAUSED:  # one that is suspended hears nothing
+            with tolerating(ErrorCode.OPERATION_INVALID, ErrorCode.OPERATION_FAILED):
+                domain.resume()
         _ask(domain)
     return True
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import ClassVar, Literal
 
 from kiln.framework.context import Context
-from kiln.framework.errors import InputError, NotFound, Refused
+from kiln.framework.errors import Cancelled, InputError, KilnError, NotFound, Refused
+from kiln.framework.model import Impact
 from kiln.framework.plan import Change, Plan, compare, may_replace
 from kiln.framework.resource import Created, Found, Resource
 from kiln.framework.steps import Step, run
@@ -19,7 +20,7 @@ from kiln.ports.volumes import Volume, VolumeRef
 from kiln.resources import cloning, content
 from kiln.resources.disk.making import Made, filling, state_of, wanted
 from kiln.resources.disk.model import DiskInputs, DiskState
-from kiln.resources.names import split_import_id, volume_id, volume_ref
+from kiln.resources.names import listed, split_import_id, volume_id, volume_ref
 from kiln.resources.origin import known_source, origin
 from kiln.resources.ownership import Claim, finished, new_mark, refuse_overlaid, release_volume, tell_users
 from kiln.resources.site import Site, require_known_pool
@@ -81,6 +82,9 @@ class Disk(Resource[DiskInputs, DiskState]):
         plan = Plan(tuple(self._site.weigh_node(ctx, state.node_identity, changes)), delete_first=True)
         if old.size is None and not plan.replaces:  # a check sees all others
             cloning.refuse_shrinking("size", "a disk", state.virtual_size, new.size)
+        if plan.replaces:
+            cost = self._cost(ctx, state)
+            plan = replace(plan, changes=tuple(_costing(change, cost) for change in plan.changes))
         if plan.replaces and new.source is not None:
             content.rehearse(ctx, self._site, wanted(new))
         elif plan.touches("image"):
@@ -88,6 +92,19 @@ class Disk(Resource[DiskInputs, DiskState]):
         elif state.kind == "iso" and not plan.touches("source"):
             cloning.check_cd(new.size, new.format)
         return plan
+
+    def _cost(self, ctx: Context, state: DiskState) -> str:
+        """What a replacement costs, and what is in its way."""
+        lost = "" if state.kind == "iso" else f"the disk '{state.pool}/{state.name}' and what is on it are lost"
+        node, users = self._site.node_to_look_at(ctx, state.node), list[str]()
+        try:
+            users = [] if node is None else list(node.domains.users(ctx, state.path))
+        except Cancelled:
+            raise
+        except KilnError as error:
+            ctx.log.debug(f"who uses '{state.path}' is not known: {error}")
+        held = f"refused unless {listed(users)}, which runs with it, is stopped or replaced first" if users else ""
+        return "; ".join(filter(None, (lost, held)))
 
     def _look_at_image(self, ctx: Context, new: DiskInputs) -> None:
         """Refuse a size or format for a clone of an ISO. An image that is not there yet, the program may be making."""
@@ -207,6 +224,10 @@ class Disk(Resource[DiskInputs, DiskState]):
                 cause=f"the running guest '{guest}' has it attached",
                 action="take it out of that server's 'disks' in an `up` of its own, or stop the guest",
             )
+
+
+def _costing(change: Change, cost: str) -> Change:
+    return replace(change, reason=cost) if change.impact is Impact.REPLACE and cost else change
 
 
 def _is_so(change: Change, state: DiskState) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kiln.framework.context import Context
 from kiln.framework.errors import KilnError
@@ -11,7 +11,7 @@ from kiln.ports.domains import BootSpec, Console, Definition, Domain, DomainSpec
 from kiln.ports.marks import Mark
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import VolumeRef
-from kiln.resources.server.layout import Attached, Ground, Storage, direct_boot, domain_spec
+from kiln.resources.server.layout import Attached, Ground, Storage, direct_boot, domain_spec, nics_of
 from kiln.resources.server.model import ServerInputs
 from kiln.resources.server.storage import RootPlan
 from kiln.resources.site import Site
@@ -78,10 +78,22 @@ def device_names(domain: Domain) -> dict[str, str]:
 
 def ground_of(ctx: Context, site: Site, node: Node, uri: str) -> Ground:
     """What the node decides for its guests."""
-    defaults = site.defaults(uri)
-    accelerator = node.accelerator(ctx, defaults.accelerator)
+    accelerator = node.accelerator(ctx, site.defaults(uri).accelerator).name
     network = default_network(site, node, uri)
-    return Ground(node.identity(ctx), node.facts(ctx).arch, accelerator.name, network, node.session)
+    return Ground(node.identity(ctx), node.facts(ctx).arch, accelerator, network, node.session)
+
+
+def ground_kept(ground: Ground, domain: Domain, before: ServerInputs, new: ServerInputs, *, known: bool) -> Ground:
+    """The same for a guest that exists: an interface whose network is stated neither ``before`` nor now keeps the one
+    it has, and where this run did not say what holds on the node (it is for some targets alone, ``known``), the guest
+    keeps its accelerator."""
+    kept = [
+        nic.network
+        for nic, was, asked in zip(domain.nics, nics_of(before), nics_of(new), strict=False)
+        if nic.network is not None and not any((was.network, was.bridge, asked.network, asked.bridge))
+    ]
+    network = kept[0] if kept else ground.network
+    return replace(ground, network=network, accelerator=ground.accelerator if known else domain.accelerator)
 
 
 def default_network(site: Site, node: Node, uri: str) -> str | None:

@@ -142,10 +142,17 @@ def _disk_drift(
             seen[_id_of(ctx, node, disk.path)] = disk
     drift: dict[str, object] = {}
     if not _same_disks(seen, base.disks or []):
-        drift["disks"] = list(seen) or None
+        drift["disks"] = _in_order(list(seen), base.disks or []) or None
     if base.image is not None and not root_there:
         drift["image"] = None
     return drift
+
+
+def _in_order(seen: Sequence[str], stated: Sequence[str]) -> list[str]:
+    """What is attached: where disks came or went, the others in the order stated, so that only those are told."""
+    if sorted(seen) == sorted(stated):
+        return list(seen)
+    return [*(id for id in stated if id in seen), *(id for id in seen if id not in stated)]
 
 
 def _id_of(ctx: Context, node: Node, path: str) -> str:

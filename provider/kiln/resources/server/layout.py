@@ -83,7 +83,7 @@ def domain_spec(
 def boot_places(storage: Storage, inputs: ServerInputs) -> Mapping[BootKind, int]:
     """The place in the order of booting, from 1, of the first device of each kind that the firmware tries."""
     hard, cds = _attached(storage)
-    counts = {"cdrom": len(cds), "hd": len(hard), "network": len(_nics(inputs))}
+    counts = {"cdrom": len(cds), "hd": len(hard), "network": len(nics_of(inputs))}
     kinds: Sequence[BootKind] = (inputs.boot.order if inputs.boot is not None else None) or USUAL_ORDER
     places: dict[BootKind, int] = {}
     for kind in kinds:
@@ -153,11 +153,12 @@ def nic_specs(inputs: ServerInputs, uuid: str, ground: Ground, places: Mapping[B
             model=nic.model,
             boot_order=_place(places, "network", index),
         )
-        for index, nic in enumerate(_nics(inputs))
+        for index, nic in enumerate(nics_of(inputs))
     ]
 
 
-def _nics(inputs: ServerInputs) -> Sequence[Nic]:
+def nics_of(inputs: ServerInputs) -> Sequence[Nic]:
+    """The interfaces that are asked for; one where none are stated."""
     return inputs.networks if inputs.networks is not None else [Nic()]
 
 

@@ -192,7 +192,8 @@ def _clear(ctx: Context, node: Node, there: Domain, mark: Mark) -> None:
 
 def _start(ctx: Context, node: Node, work: Work) -> None:
     wants_console = work.inputs.wait_for == "firstBoot" and work.seed is not None
-    ctx.log.status("starting")
+    if work.domain is None or work.domain.state != "running":
+        ctx.log.status("starting")
     try:
         work.console = node.domains.start(ctx, work.uuid, with_console=wants_console)
     except (Unreachable, Cancelled):  # it may be starting

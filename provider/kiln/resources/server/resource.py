@@ -20,7 +20,7 @@ from kiln.resources import cloning
 from kiln.resources.names import split_import_id
 from kiln.resources.ownership import finished, new_mark, refuse_overlaid, release_volume
 from kiln.resources.server import life, observe, storage
-from kiln.resources.server.build import Work, default_network, ground_of
+from kiln.resources.server.build import Work, default_network, ground_kept, ground_of
 from kiln.resources.server.changing import changing
 from kiln.resources.server.checks import refuse_contradictions
 from kiln.resources.server.failing import state_left
@@ -196,7 +196,8 @@ class Server(Resource[ServerInputs, ServerState]):
         work.password = state.initial_password
         work.addresses = list(state.addresses or [])
         work.vnc_password = state.vnc_password or vnc_password(new)
-        work.ground = ground_of(ctx, self._site, node, new.node)
+        ground, known = ground_of(ctx, self._site, node, new.node), self._site.knows(new.node)
+        work.ground = ground_kept(ground, domain, state, new, known=known)
         work.root, work.seed = storage.own_volumes(ctx, node.volumes, new, domain)
         seed = node.volumes.read_mark(ctx, work.seed.chain[0].ref) if work.seed is not None else None
         work.instance = storage.instance_id(work.uuid, seed)
