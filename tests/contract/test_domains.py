@@ -274,6 +274,19 @@ def test_a_guest_undefined_while_it_runs_is_transient_until_it_is_defined(node: 
     assert node.domains.get(ctx, wanted.uuid).autostart
 
 
+def test_a_guest_that_is_off_is_renamed(node: Node, ctx: Context, name: str) -> None:
+    wanted, other = spec(name), spec(f"{name}-other")
+    for each in (wanted, other):
+        node.domains.define(ctx, each)
+    with pytest.raises(KilnError):
+        node.domains.rename(ctx, wanted.uuid, other.name)
+    node.domains.rename(ctx, wanted.uuid, f"{name}-new")
+    assert node.domains.by_name(ctx, f"{name}-new").uuid == wanted.uuid
+    node.domains.start(ctx, wanted.uuid)
+    with pytest.raises(KilnError):
+        node.domains.rename(ctx, wanted.uuid, name)
+
+
 def test_a_guest_that_does_not_hear_is_forced_off(node: Node, ctx: Context, pool: str, name: str) -> None:
     wanted = spec(name, disks=(bootable(node, ctx, VolumeRef(pool, "disk")),))
     node.domains.define(ctx, wanted)

@@ -182,6 +182,14 @@ class MemoryDomains:
         self._guest(ctx, uuid)
         self._change(uuid, description=description)
 
+    def rename(self, ctx: Context, uuid: str, name: str) -> None:
+        with self._lock:
+            if any(guest.domain.name == name for guest in self.guests.values()):
+                raise Conflict(f"could not rename guest {uuid}", cause=f"there is a guest '{name}'")
+            if self._guest(ctx, uuid).domain.state != "stopped":
+                raise KilnError(f"could not rename guest {uuid}", cause="it is not off")
+            self._change(uuid, name=name)
+
     def detach_disk(self, ctx: Context, uuid: str, target: str) -> None:
         with self._lock:
             guest = self._guest(ctx, uuid)

@@ -269,6 +269,9 @@ class Domains(Protocol):
     def set_description(self, ctx: Context, uuid: str, description: str | None) -> None:
         """Replace the description in the persistent and live definition."""
 
+    def rename(self, ctx: Context, uuid: str, name: str) -> None:
+        """Give a guest that is off another name. Raises Conflict when another guest has it."""
+
     def detach_disk(self, ctx: Context, uuid: str, target: str) -> None:
         """Remove the disk or CD ``target`` from the live and the persistent definition; not there is a success."""
 

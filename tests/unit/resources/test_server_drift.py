@@ -365,3 +365,20 @@ def test_a_guest_keeps_the_network_of_its_node_in_a_run_without_the_node(world: 
     (nic,) = world.node.domains.get(world.context(), made.id).nics
     assert nic.network == "lab"
     assert world.diff("Server", changed, memory="256MiB").empty
+
+
+@pytest.mark.parametrize("power", ["running", "stopped"])
+def test_a_guest_that_somebody_renamed_is_renamed_back_with_its_root_disk(world: World, image: str, power: str) -> None:
+    made = world.create("Server", "it", image=image, powerState=power)
+    guest = world.node.domains.guests[made.id]
+    guest.domain = replace(guest.domain, name="theirs")
+    found = seen(world, made)
+    plan = world.diff("Server", found, name="it")
+    said = "restart: it was renamed on the node, and is renamed back, graceful shutdown, forced after 60 s"
+    off = "live: it was renamed on the node, and is renamed back, the guest is off, and has it when it starts"
+    assert [str(change) for change in plan.changes] == [f"name theirs → it, {said if power == 'running' else off}"]
+    changed = world.update("Server", found, name="it")
+    domain = world.node.domains.get(world.context(), made.id)
+    assert (domain.name, domain.state) == ("it", power)
+    assert world.diff("Server", changed, name="it").empty
+    assert world.diff("Server", changed, name="other").replaces

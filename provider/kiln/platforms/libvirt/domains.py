@@ -175,6 +175,10 @@ class LibvirtDomains:
             lambda domain: domain.setMetadata(DomainMetadata.DESCRIPTION, description, None, None, _everywhere(domain)),
         )
 
+    def rename(self, ctx: Context, uuid: str, name: str) -> None:
+        """Give a guest that is off another name."""
+        self._change(ctx, f"rename to '{name}'", uuid, lambda domain: domain.rename(name, 0))
+
     def detach_disk(self, ctx: Context, uuid: str, target: str) -> None:
         """Remove a disk or CD from the live and the persistent definition."""
         with self._recent.changing():

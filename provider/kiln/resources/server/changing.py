@@ -49,6 +49,7 @@ def changing(ctx: Context, node: Node, work: Work, changed: set[str], state: Ser
     pending, live = set(state.pending_restart or ()), domain.live
     again = storage.wants_seed(new) and _told_again(changed, pending, new, under_way=work.seed is not None)
     changed = changed - {"first_boot"} | ({"first_boot"} if again else set())
+    renamed = domain.name != new.name
     restarts = bool(changed - _APART - HOT) or (live is not None and crowded(state, new, live.free_slots))
     stays_on = not restarts and new.power_state == "running"
     hot = plugs(live, spec_of(work, work.mark)) if live and stays_on and (changed | pending) & HOT else []
@@ -56,11 +57,14 @@ def changing(ctx: Context, node: Node, work: Work, changed: set[str], state: Ser
     steps = life.telling_again(node, work, new_mark(ctx, "seed")) if again else []
     if "disk_size" in changed and new.disk_size is not None and work.root is not None:
         steps.append(Step("grow root disk", lambda ctx: _grow_root(ctx, node, work)))
+    off = [Step("shut down", lambda ctx: _shutdown(ctx, node, work))]
+    if renamed:
+        steps += [*(off if active else []), Step("rename", lambda ctx: node.domains.rename(ctx, work.uuid, new.name))]
     if redefine:
         keep = active and restarts and new.power_state == "running"
         steps.append(Step("redefine domain", lambda ctx: _redefine(ctx, node, work, keep=keep)))
-    if active and (restarts or new.power_state == "stopped"):
-        steps.append(Step("shut down", lambda ctx: _shutdown(ctx, node, work)))
+    if active and not renamed and (restarts or new.power_state == "stopped"):
+        steps += off
     if "description" in changed and not redefine:
         steps.append(Step("set description", lambda ctx: node.domains.set_description(ctx, work.uuid, new.description)))
     plugging = [Step(str(change), partial(_apply, node=node, work=work, change=change)) for change in hot]

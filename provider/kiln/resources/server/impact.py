@@ -17,12 +17,14 @@ from kiln.resources.server.storage import root_ref
 @dataclass(frozen=True)
 class Now:
     """The guest before the change: whether it is on, the image of a root disk that is there and not attached, how many
-    devices its bus takes, and the size of its root disk if that was looked at."""
+    devices its bus takes, the size of its root disk if that was looked at, and whether it only has to be given back the
+    name that it was made under."""
 
     active: bool
     detached_root: str | None = None
     free_slots: int | None = None
     root_size: Size | None = None
+    renamed: bool = False
 
 
 def crowded(old: ServerInputs, new: ServerInputs, free_slots: int | None) -> bool:
@@ -68,6 +70,8 @@ def _as_asked(first_boot: Sequence[Change], new: ServerInputs) -> Sequence[Chang
 def _weigh(change: Change, state: ServerState, new: ServerInputs, now: Now) -> Change:
     if change.field == "image" and now.detached_root is not None and change.new == now.detached_root:
         change = replace(change, impact=Impact.RESTART, reason="the root disk is attached again")
+    if change.field == "name" and now.renamed:
+        change = replace(change, impact=Impact.RESTART, reason="it was renamed on the node, and is renamed back")
     if change.impact is Impact.REPLACE:
         return replace(change, reason=_loss(change, state, now))
     if change.field == "power_state":

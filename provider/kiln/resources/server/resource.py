@@ -110,7 +110,8 @@ class Server(Resource[ServerInputs, ServerState]):
             return known
         free = domain.live.free_slots if domain.live is not None else None
         size = Size.of(root.virtual_size) if root is not None else None
-        return Now(domain.state in ("running", "paused"), detached, free, size)
+        renamed = domain.name != new.name and storage.is_made_as(new.name, domain)
+        return Now(domain.state in ("running", "paused"), detached, free, size, renamed)
 
     # --- create --------------------------------------------------------------------------------------------------
 
