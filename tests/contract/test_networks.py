@@ -11,10 +11,12 @@ from uuid import uuid4
 import pytest
 from kiln.framework.context import Context
 from kiln.framework.errors import Conflict, InputError, NotFound
+from kiln.ports.domains import NicSpec
 from kiln.ports.marks import Holder, Mark
 from kiln.ports.networks import HostRecord, NetworkSettings, NetworkSpec, Reservation
 from kiln.ports.nodes import Node
 
+from tests.contract import guests
 from tests.contract.conftest import DRIVERS
 
 MARK = Mark("op-1", "creating", urn='urn:"<&>', role="network", holder=Holder("m", "b", 1, 2, 3), made=4)
@@ -101,6 +103,20 @@ def test_a_network_on_a_bridge_of_the_hosts_starts(node: Node, ctx: Context, nam
     wanted = started(node, ctx, spec(name, settings))
     network = node.networks.by_uuid(ctx, wanted.uuid)
     assert (network.settings, network.live, network.bridge) == (settings, settings, "virbr0")
+
+
+def test_a_guest_that_runs_on_such_a_network_is_told_to_be_on_it(node: Node, ctx: Context, name: str) -> None:
+    started(node, ctx, spec(name, NetworkSettings("bridge", "virbr0")))
+    guest = guests.spec(name, nics=(NicSpec("52:54:00:17:03:31", network=name),))
+    try:
+        node.domains.define(ctx, guest)
+        node.domains.start(ctx, guest.uuid)
+        found = node.domains.get(ctx, guest.uuid)
+        assert found.live is not None
+        assert [(nic.network, nic.bridge) for nic in (*found.nics, *found.live.nics)] == [(name, None)] * 2
+    finally:
+        node.domains.destroy(ctx, guest.uuid)
+        node.domains.undefine(ctx, guest.uuid)
 
 
 def test_starting_and_stopping_twice_is_a_success(node: Node, ctx: Context, name: str) -> None:
