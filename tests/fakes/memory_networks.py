@@ -44,7 +44,7 @@ class MemoryNetworks:
 
     def has_bridge(self, ctx: Context, name: str) -> bool | None:
         ctx.check("look for the bridge")
-        return name in self.bridges
+        return name in self.bridges or name in {one.bridge for one in self.known if one.active}
 
     def define(self, ctx: Context, spec: NetworkSpec) -> Network:
         ctx.check("define the network")

@@ -126,6 +126,25 @@ def test_a_network_is_not_deleted_under_running_guests(world: World, lab: Outcom
     assert "networks" not in world.inventory()
 
 
+def test_a_guest_on_the_bridge_of_a_network_is_on_the_network(world: World, lab: Outcome) -> None:
+    bridge = plain(lab)["bridgeName"]
+    world.create("Server", "web", disks=[], networks=[{"bridge": bridge}])
+    assert "'web' is cut off" in str(world.diff("Network", lab, mtu=1400).changes[0])
+    assert "'web' is on it" in str(world.diff("Network", lab, mode="routed").changes[0])
+    with pytest.raises(Refused, match="'web'"):
+        world.delete("Network", lab)
+    assert network(world, lab).active
+
+
+def test_a_guest_on_a_bridge_of_the_hosts_is_not_on_the_network_over_it(world: World) -> None:
+    world.node.networks.bridges.add("br0")
+    over = world.create("Network", "over", mode="bridge", bridge="br0")
+    world.create("Server", "web", disks=[], networks=[{"bridge": "br0"}])
+    assert "'web'" not in str(world.diff("Network", over, name="other").changes[0])
+    world.delete("Network", over)
+    assert "over" not in [one.name for one in world.node.networks.known]
+
+
 # --- what others did -------------------------------------------------------------------------------------------------
 
 

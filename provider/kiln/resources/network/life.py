@@ -66,7 +66,7 @@ def bring_up(ctx: Context, node: Node, network: Network, wanted: NetworkSettings
     if live is not None and not needs_restart(live, wanted):
         node.networks.change_live(ctx, network.uuid, wanted)
         return
-    cut_off = users(ctx, node, network.name)
+    cut_off = users(ctx, node, network.name, _own_bridge(network))
     if live is not None:
         node.networks.stop(ctx, network.uuid)
     node.networks.start(ctx, network.uuid)
@@ -83,20 +83,24 @@ def remove(ctx: Context, node: Node, uuid: str) -> None:
     node.networks.undefine(ctx, uuid)
 
 
-def users(ctx: Context, node: Node, name: str) -> list[str]:
-    """The names of the running guests with an interface on the network."""
+def users(ctx: Context, node: Node, name: str, bridge: str | None) -> list[str]:
+    """The names of the running guests with an interface on the network, or on its ``bridge``: the one that libvirt
+    makes for it, None for one of the host's, which is there without the network."""
     return sorted(
         domain.name
         for domain in node.domains.list(ctx)
         if domain.state in ("running", "paused")
-        and any(nic.network == name for nic in (domain.live.nics if domain.live is not None else domain.nics))
+        and any(
+            nic.network == name or (nic.bridge is not None and nic.bridge == bridge)
+            for nic in (domain.live or domain).nics
+        )
     )
 
 
 def refuse_used(ctx: Context, node: Node, network: Network) -> None:
     """Refuse to delete an active network under running guests, which would be cut off without a word. Raises Refused
     naming them."""
-    found = users(ctx, node, network.name) if network.active else []
+    found = users(ctx, node, network.name, _own_bridge(network)) if network.active else []
     if found:
         raise Refused(
             f"network '{network.name}' is in use and stays",
@@ -113,6 +117,10 @@ def cut_off_by_restart(found: Sequence[str]) -> str:
 def kept_by(found: Sequence[str]) -> str:
     """What stands in the way of a replacement."""
     return f"refused as long as {_guests(found)} on it"
+
+
+def _own_bridge(network: Network) -> str | None:
+    return None if (network.live or network.settings).mode == "bridge" else network.bridge
 
 
 def _guests(names: Sequence[str]) -> str:

@@ -78,8 +78,9 @@ class Network(Resource[NetworkInputs, NetworkState]):
     def _users(self, ctx: Context, state: NetworkState) -> list[str] | None:
         """The running guests on the network, None where the node cannot be asked."""
         node = self._site.node_to_look_at(ctx, state.node)
+        bridge = None if state.mode == "bridge" else state.bridge_name
         try:
-            return None if node is None else life.users(ctx, node, state.name)
+            return None if node is None else life.users(ctx, node, state.name, bridge)
         except Cancelled:
             raise
         except KilnError as error:
