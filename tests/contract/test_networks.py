@@ -155,6 +155,19 @@ def test_redefining_an_active_network_changes_its_definition_alone(node: Node, c
     assert node.networks.by_uuid(ctx, wanted.uuid).live == now.settings
 
 
+def test_a_definition_is_put_back_as_it_was(node: Node, ctx: Context, name: str) -> None:
+    wanted = started(node, ctx, spec(name))
+    before, text = node.networks.by_uuid(ctx, wanted.uuid), node.networks.definition(ctx, wanted.uuid)
+    ran = node.networks.definition(ctx, wanted.uuid, live=True)
+    changed = replace(wanted, settings=NetworkSettings("isolated", addresses=(f"{NET}.9/24",)), mark=DONE)
+    node.networks.define(ctx, changed)
+    assert node.networks.definition(ctx, wanted.uuid) != text
+    for definition in (text, ran):
+        node.networks.restore(ctx, definition)
+        assert node.networks.definition(ctx, wanted.uuid) == text
+        assert node.networks.by_uuid(ctx, wanted.uuid) == before
+
+
 def test_dhcp_and_dns_change_under_guests_and_nothing_else_does(node: Node, ctx: Context, name: str) -> None:
     wanted = started(node, ctx, spec(name))
     before = node.networks.by_uuid(ctx, wanted.uuid)

@@ -301,3 +301,32 @@ def test_a_network_that_cannot_start_with_its_new_addresses_has_the_old_ones(wor
         world.update("Network", lab, addresses=["192.168.122.1/24"])
     assert caught.value.path == "addresses"
     assert network(world, lab) == before
+
+
+def broken_off(world: World, made: Outcome, **change: Any) -> None:
+    """A change that fails at each step in turn, and leaves no trace."""
+    before = network(world, made)
+    for step in ("define network", "bring network up", "set autostart"):
+        with pytest.raises(Injected):
+            world.update("Network", made, Steps(("after", step)), **change)
+        assert network(world, made) == before, step
+
+
+def test_a_failed_change_of_a_network_of_others_leaves_no_mark_in_it(world: World) -> None:
+    found = world.imported("Network", "default")
+    assert network(world, found).mark is None
+    broken_off(world, found, mtu=1400, autostart=False)
+
+
+def test_a_failed_change_puts_a_definition_back_that_is_not_what_runs(world: World, lab: Outcome) -> None:
+    by_virsh(world, lab, settings=replace(network(world, lab).settings, domain="theirs"))
+    for change in ({"mtu": 1400}, {"reservations": [RESERVED]}):
+        broken_off(world, lab, **change)
+
+
+def test_a_network_that_was_transient_or_stopped_is_so_again_after_a_failed_change(world: World, lab: Outcome) -> None:
+    world.node.networks.undefine(world.context(), lab.id)
+    broken_off(world, lab, mtu=1400)
+    world.update("Network", lab)
+    world.node.networks.stop(world.context(), lab.id)
+    broken_off(world, lab, mtu=1400)

@@ -19,7 +19,7 @@ from kiln.platforms.libvirt.xml import metadata
 from kiln.platforms.libvirt.xml.network import is_bridge, network, told_settings
 from kiln.platforms.libvirt.xml.text import parse
 from kiln.ports.marks import Mark
-from kiln.ports.networks import Network, NetworkSettings, NetworkSpec
+from kiln.ports.networks import Definition, Network, NetworkSettings, NetworkSpec
 
 T = TypeVar("T")
 
@@ -75,6 +75,16 @@ class LibvirtNetworks:
 
         with self._blaming("bridge name", "bridge", "name another, or leave it out and let libvirt choose"):
             return self._link.run(ctx, f"define network '{spec.name}'", work)
+
+    def definition(self, ctx: Context, uuid: str, *, live: bool = False) -> Definition:
+        """The definition as it is."""
+        flags = 0 if live else NetworkXml.INACTIVE
+        return self._with(ctx, "read the definition of", uuid, lambda found: Definition(found.XMLDesc(flags)))
+
+    def restore(self, ctx: Context, definition: Definition) -> None:
+        """Define a network as it was."""
+        what = "put the network's definition back"
+        self._link.run(ctx, what, lambda opened: opened.handle.networkDefineXML(definition.text))
 
     def start(self, ctx: Context, uuid: str) -> None:
         """Make it active."""

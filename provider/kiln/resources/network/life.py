@@ -35,22 +35,15 @@ def making(node: Node, spec: NetworkSpec, autostart: bool, made: Callable[[Netwo
     ]
 
 
-def changing(node: Node, before: Network, spec: NetworkSpec, autostart: bool) -> list[Step]:
-    """The steps that change a network; when one fails, it is put back to what it was."""
-    networks, old = node.networks, replace(spec, settings=before.settings)
+def changing(ctx: Context, node: Node, before: Network, spec: NetworkSpec, autostart: bool) -> list[Step]:
+    """The steps that change a network; when one fails, it is put back to what it was. Raises NotFound."""
+    networks = node.networks
 
     def define(ctx: Context) -> None:
         networks.define(ctx, spec)
 
-    def go_back(ctx: Context) -> None:
-        networks.define(ctx, old)
-        if before.active:
-            bring_up(ctx, node, before, before.live or before.settings)
-        else:
-            networks.stop(ctx, spec.uuid)
-
     return [
-        Step("define network", define, go_back),
+        Step("define network", define, _way_back(ctx, node, before)),
         Step("bring network up", lambda ctx: bring_up(ctx, node, before, spec.settings)),
         Step(
             "set autostart",
@@ -58,6 +51,25 @@ def changing(node: Node, before: Network, spec: NetworkSpec, autostart: bool) ->
             lambda ctx: networks.set_autostart(ctx, spec.uuid, before.autostart),
         ),
     ]
+
+
+def _way_back(ctx: Context, node: Node, before: Network) -> Callable[[Context], None]:
+    """What puts a network back to what it is now, in the words of the one who defined it. Raises NotFound."""
+    networks, uuid = node.networks, before.uuid
+    defined = networks.definition(ctx, uuid)
+    ran = networks.definition(ctx, uuid, live=True) if before.active else None
+
+    def go_back(ctx: Context) -> None:
+        if ran is None:
+            networks.stop(ctx, uuid)
+        else:
+            networks.restore(ctx, ran)  # what it starts with, if it has to
+            bring_up(ctx, node, before, before.live or before.settings)
+        networks.restore(ctx, defined)
+        if before.transient:
+            networks.undefine(ctx, uuid)
+
+    return go_back
 
 
 def bring_up(ctx: Context, node: Node, network: Network, wanted: NetworkSettings) -> None:

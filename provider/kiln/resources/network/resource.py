@@ -119,7 +119,8 @@ class Network(Resource[NetworkInputs, NetworkState]):
         node = self._site.node_to_change(ctx, new.node)
         before = node.networks.by_uuid(ctx, id)
         mark = finished(before.mark or new_mark(ctx, "network"))
-        run(ctx, life.changing(node, before, ports.NetworkSpec(new.name, id, settings_of(new), mark), new.autostart))
+        spec = ports.NetworkSpec(new.name, id, settings_of(new), mark)
+        run(ctx, life.changing(ctx, node, before, spec, new.autostart))
         return _told(new, node.networks.by_uuid(ctx, id), node.identity(ctx))
 
     def delete(self, ctx: Context, id: str, state: NetworkState) -> None:
