@@ -98,6 +98,12 @@ def test_every_kind_of_network_starts_and_is_as_it_was_defined(
     assert node.networks.has_bridge(ctx, network.bridge) is not None
 
 
+@pytest.mark.parametrize("ends", [("10.0.0.2", "10.0.255.255"), ("10.1.0.1", "10.1.255.255")])
+def test_the_largest_ranges_are_taken(node: Node, ctx: Context, name: str, ends: tuple[str, str]) -> None:
+    settings = NetworkSettings("isolated", None, ("10.0.0.1/8",), (ends,))
+    assert node.networks.define(ctx, spec(name, settings)).settings.ranges == (ends,)
+
+
 def test_a_network_on_a_bridge_of_the_hosts_starts(node: Node, ctx: Context, name: str) -> None:
     settings = NetworkSettings("bridge", "virbr0")
     wanted = started(node, ctx, spec(name, settings))
@@ -162,10 +168,10 @@ def test_a_definition_is_put_back_as_it_was(node: Node, ctx: Context, name: str)
     changed = replace(wanted, settings=NetworkSettings("isolated", addresses=(f"{NET}.9/24",)), mark=DONE)
     node.networks.define(ctx, changed)
     assert node.networks.definition(ctx, wanted.uuid) != text
-    for definition in (text, ran):
+    for definition in (ran, text):
         node.networks.restore(ctx, definition)
-        assert node.networks.definition(ctx, wanted.uuid) == text
         assert node.networks.by_uuid(ctx, wanted.uuid) == before
+    assert node.networks.definition(ctx, wanted.uuid) == text
 
 
 def test_dhcp_and_dns_change_under_guests_and_nothing_else_does(node: Node, ctx: Context, name: str) -> None:
