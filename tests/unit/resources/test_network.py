@@ -241,6 +241,17 @@ def test_what_a_dead_operation_left_is_made_anew(world: World) -> None:
     assert [one.name for one in world.node.networks.known] == ["default", "lab"]
 
 
+def test_what_a_dead_operation_left_stays_while_guests_run_on_it(world: World) -> None:
+    spec = left(world, alive=False)
+    server = guest(world)
+    with pytest.raises(Refused, match="'web'") as caught:
+        world.create("Network", "lab", **LAB)
+    assert caught.value.path == "name"
+    assert world.node.networks.by_uuid(world.context(), spec.uuid).active
+    world.node.domains.destroy(world.context(), server.id)
+    assert world.create("Network", "lab", **LAB).id != spec.uuid
+
+
 def test_what_a_running_operation_makes_is_left_to_it(world: World) -> None:
     spec = left(world, alive=True)
     with pytest.raises(Conflict, match="another operation"):

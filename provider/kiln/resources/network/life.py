@@ -141,7 +141,8 @@ def _guests(names: Sequence[str]) -> str:
 
 
 def _make_room(ctx: Context, node: Node, name: str) -> None:
-    """Clear the name of what a dead operation left. Raises Conflict at ``name``."""
+    """Clear the name of what a dead operation left. Raises Conflict at ``name``, and Refused there when guests run on
+    what is left."""
     try:
         found = node.networks.get(ctx, name)
     except NotFound:
@@ -160,5 +161,10 @@ def _make_room(ctx: Context, node: Node, name: str) -> None:
             f"network '{name}' exists already and Kiln did not make it",
             action=f"choose another name, or `pulumi import kiln:index:Network NAME {found.uuid}`",
         ).at(path="name")
+    try:
+        refuse_used(ctx, node, found)
+    except Refused as error:
+        error.at(path="name")
+        raise
     ctx.log.debug(f"removing what a dead operation left of network '{name}'")
     remove(ctx, node, found.uuid)
