@@ -140,6 +140,14 @@ def test_ipv6_is_translated_where_kiln_brings_it_and_otherwise_as_somebody_chose
     assert parse(network(spec(before))).find("forward/nat[@ipv6='yes']") is not None
 
 
+def test_a_reservation_for_a_name_is_not_told_and_stays() -> None:
+    theirs = FOREIGN.replace("</dhcp>", "<host name='printer' ip='192.0.2.5'/></dhcp>")
+    before = told_settings(parse(theirs))
+    assert [one.mac for one in before.reservations] == ["52:54:00:00:00:07", "52:54:00:00:00:08"]
+    changed = parse(network(spec(replace(before, reservations=())), theirs))
+    assert [one.get("name") for one in changed.findall("ip/dhcp/host")] == ["printer"]
+
+
 SECOND = """
 <network><name>lab</name><forward mode='nat'/><ip address='192.0.2.1' prefix='24'/>
 <ip address='198.51.100.1' prefix='24'><dhcp><range start='198.51.100.2' end='198.51.100.9'/></dhcp></ip></network>

@@ -212,6 +212,15 @@ def test_a_network_with_a_mode_of_its_own_is_not_misread(world: World, lab: Outc
         world.read("Network", lab)
 
 
+def test_a_network_over_a_device_that_is_no_bridge_is_not_taken_for_one_over_a_bridge(world: World) -> None:
+    world.node.networks.bridges.add("br0")
+    made = world.create("Network", "lab", mode="bridge", bridge="br0")
+    by_virsh(world, made, live=None, active=False, settings=NetworkSettings("bridge"))
+    for look in (lambda: world.imported("Network", "lab"), lambda: world.read("Network", made)):
+        with pytest.raises(KilnError, match="states no <bridge>"):
+            look()
+
+
 def test_a_network_of_others_can_be_imported_and_an_update_makes_it_ours(world: World) -> None:
     found = world.imported("Network", "default")
     assert world.diff("Network", found, addresses=["192.168.122.0/24"]).empty

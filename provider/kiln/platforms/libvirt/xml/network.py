@@ -45,7 +45,7 @@ def told_settings(root: Element) -> NetworkSettings:
         bridge=_attribute(root, "bridge", "name"),
         addresses=tuple(filter(None, map(_told_address, root.findall("ip")))),
         ranges=() if served is None else tuple(_told_range(each) for each in served.findall("dhcp/range")),
-        reservations=() if served is None else tuple(_told_reservation(each) for each in served.findall("dhcp/host")),
+        reservations=() if served is None else tuple(filter(None, map(_told_reservation, served.findall("dhcp/host")))),
         records=tuple(map(_told_record, root.findall("dns/host"))),
         domain=_attribute(root, "domain", "name"),
         mtu=None if mtu is None else int(mtu),
@@ -200,8 +200,10 @@ def _told_range(found: Element) -> tuple[str, str]:
     return found.get("start") or "", found.get("end") or ""
 
 
-def _told_reservation(found: Element) -> Reservation:
-    return Reservation((found.get("mac") or "").lower(), found.get("ip") or "", found.get("name"))
+def _told_reservation(found: Element) -> Reservation | None:
+    """A reservation; None for one that is for a guest's name alone, whatever its MAC address."""
+    mac = found.get("mac")
+    return None if mac is None else Reservation(mac.lower(), found.get("ip") or "", found.get("name"))
 
 
 def _told_record(found: Element) -> HostRecord:
