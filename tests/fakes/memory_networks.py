@@ -47,6 +47,9 @@ class MemoryNetworks:
         ctx.check("look for the bridge")
         return name in self.bridges or name in {one.bridge for one in self.known if one.active}
 
+    def has_interface(self, ctx: Context, name: str) -> bool | None:
+        return name == "lo" or self.has_bridge(ctx, name)
+
     def define(self, ctx: Context, spec: NetworkSpec) -> Network:
         ctx.check("define the network")
         with self._lock:

@@ -100,6 +100,10 @@ class Networks(Protocol):
     def has_bridge(self, ctx: Context, name: str) -> bool | None:
         """Whether a host bridge of that name exists; None when the platform cannot tell."""
 
+    def has_interface(self, ctx: Context, name: str) -> bool | None:
+        """Whether the host has a network interface of that name, a bridge or another; None when the platform cannot
+        tell."""
+
     def define(self, ctx: Context, spec: NetworkSpec) -> Network:
         """Define, or redefine under the same UUID: an active network stays as it is, a transient one is persistent
         again, and what ``spec`` does not speak of is kept. Raises Conflict when another UUID has the name, InputError

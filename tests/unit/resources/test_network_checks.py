@@ -152,6 +152,41 @@ def test_a_bridge_of_the_hosts_has_to_be_there_when_the_network_is_made(world: W
     assert [network.name for network in world.node.networks.known] == ["default"]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mode": "bridge", "bridge": "lo"},
+        {"mode": "bridge", "bridge": "nosuch0"},
+        {"mode": "bridge", "bridge": "lab0"},
+        {**LAB, "bridge": "lo"},
+        {**LAB, "bridge": "br0"},
+        {**LAB, "bridge": "virbr0"},
+    ],
+)
+def test_a_network_is_not_given_up_for_one_whose_bridge_cannot_be(world: World, change: dict[str, Any]) -> None:
+    world.node.networks.bridges.add("br0")
+    old = world.inputs("Network", world.create("Network", "lab", **LAB, bridge="lab0"))
+    with pytest.raises(InputErrors) as caught:
+        world.check("Network", "lab", change, old)
+    assert [error.path for error in caught.value.errors] == ["bridge"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mode": "bridge", "bridge": "br0"},
+        {**LAB, "bridge": "lab0", "mode": "routed"},
+        {**LAB, "bridge": "lab1"},
+        {**LAB, "bridge": "lab0", "name": "other"},
+        {**LAB, "bridge": "lab0", "domain": "lab"},
+    ],
+)
+def test_a_network_is_given_up_for_one_whose_bridge_can_be(world: World, change: dict[str, Any]) -> None:
+    world.node.networks.bridges.add("br0")
+    old = world.inputs("Network", world.create("Network", "lab", **LAB, bridge="lab0"))
+    assert world.check("Network", "lab", change, old)["bridge"] == change["bridge"]
+
+
 # --- defaults --------------------------------------------------------------------------------------------------------
 
 

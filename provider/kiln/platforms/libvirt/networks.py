@@ -23,6 +23,8 @@ from kiln.ports.networks import Definition, Network, NetworkSettings, NetworkSpe
 
 T = TypeVar("T")
 
+_INTERFACES = Path("/sys/class/net")
+
 
 class LibvirtNetworks:
     """Networks by name and by UUID."""
@@ -53,16 +55,26 @@ class LibvirtNetworks:
     def has_bridge(self, ctx: Context, name: str) -> bool | None:
         """Whether a host bridge of that name exists; None when neither libvirt nor this machine can tell."""
         if is_local(self._link.uri):
-            return (Path("/sys/class/net") / name / "bridge").is_dir()
+            return (_INTERFACES / name / "bridge").is_dir()
+        return self._interface(ctx, name, lambda found: is_bridge(found.XMLDesc(0)))
+
+    def has_interface(self, ctx: Context, name: str) -> bool | None:
+        """Whether the host has an interface of that name; None when neither libvirt nor this machine can tell."""
+        if is_local(self._link.uri):
+            return (_INTERFACES / name).exists()
+        return self._interface(ctx, name, lambda _: True)
+
+    def _interface(self, ctx: Context, name: str, fits: Callable[[Any], bool]) -> bool | None:
+        """Whether there is a ``virInterface`` of that name that fits; None where the daemon has no driver for them."""
 
         def work(opened: Opened) -> bool | None:
             with tolerating(ErrorCode.NO_INTERFACE):
                 with tolerating(ErrorCode.NO_SUPPORT):
-                    return is_bridge(opened.handle.interfaceLookupByName(name).XMLDesc(0))
+                    return fits(opened.handle.interfaceLookupByName(name))
                 return None
             return False
 
-        return self._link.run(ctx, f"look for bridge '{name}'", work)
+        return self._link.run(ctx, f"look for interface '{name}'", work)
 
     def define(self, ctx: Context, spec: NetworkSpec) -> Network:
         """Define, or redefine under the same UUID."""

@@ -78,7 +78,7 @@ def bring_up(ctx: Context, node: Node, network: Network, wanted: NetworkSettings
     if live is not None and not needs_restart(live, wanted):
         node.networks.change_live(ctx, network.uuid, wanted)
         return
-    cut_off = users(ctx, node, network.name, _own_bridge(network))
+    cut_off = users(ctx, node, network.name, own_bridge(network))
     if live is not None:
         node.networks.stop(ctx, network.uuid)
     node.networks.start(ctx, network.uuid)
@@ -112,7 +112,7 @@ def users(ctx: Context, node: Node, name: str, bridge: str | None) -> list[str]:
 def refuse_used(ctx: Context, node: Node, network: Network) -> None:
     """Refuse to delete an active network under running guests, which would be cut off without a word. Raises Refused
     naming them."""
-    found = users(ctx, node, network.name, _own_bridge(network)) if network.active else []
+    found = users(ctx, node, network.name, own_bridge(network)) if network.active else []
     if found:
         raise Refused(
             f"network '{network.name}' is in use and stays",
@@ -131,7 +131,8 @@ def kept_by(found: Sequence[str]) -> str:
     return f"refused as long as {_guests(found)} on it"
 
 
-def _own_bridge(network: Network) -> str | None:
+def own_bridge(network: Network) -> str | None:
+    """The bridge that libvirt makes for a network, None for one on a bridge of the host's."""
     return None if (network.live or network.settings).mode == "bridge" else network.bridge
 
 
