@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kiln.platforms.libvirt import network_changes
 from kiln.platforms.libvirt.xml import metadata
 from kiln.platforms.libvirt.xml.network import is_bridge, network, served_index, told_settings
 from kiln.platforms.libvirt.xml.text import parse
@@ -146,6 +147,27 @@ def test_a_reservation_for_a_name_is_not_told_and_stays() -> None:
     assert [one.mac for one in before.reservations] == ["52:54:00:00:00:07", "52:54:00:00:00:08"]
     changed = parse(network(spec(replace(before, reservations=())), theirs))
     assert [one.get("name") for one in changed.findall("ip/dhcp/host")] == ["printer"]
+
+
+class Active:
+    """A ``virNetwork`` that runs without what its definition says of DHCP, and keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def XMLDesc(self, flags: int) -> str:
+        return FOREIGN if flags else "<network><ip address='192.0.2.1' prefix='24'/></network>"
+
+    def update(self, command: int, section: int, parent: int, document: str, flags: int) -> None:
+        self.told.append(document)
+
+
+def test_an_active_network_is_given_entries_in_the_words_of_its_definition() -> None:
+    active, new = Active(), Reservation("52:54:00:00:00:09", "192.0.2.6")
+    before = told_settings(parse(FOREIGN))
+    network_changes.make(active, replace(before, reservations=(*before.reservations, new), records=()))
+    leases = [parse(each).find("lease") for each in active.told]
+    assert [None if one is None else one.get("expiry") for one in leases] == ["24", "0", "0", None]
 
 
 SECOND = """

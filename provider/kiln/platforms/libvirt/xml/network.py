@@ -58,6 +58,16 @@ def served_index(root: Element) -> int:
     return -1 if served is None else root.findall("ip").index(served)
 
 
+def entries(root: Element) -> dict[object, Element]:
+    """The ranges, reservations and records that ``told_settings`` tells of, each with its element."""
+    found: dict[object, Element] = {_told_record(each): each for each in root.findall("dns/host")}
+    served = _served(root)
+    if served is not None:
+        found |= {_told_range(each): each for each in served.findall("dhcp/range")}
+        found |= {_told_reservation(each): each for each in served.findall("dhcp/host")}
+    return found
+
+
 def range_element(ends: tuple[str, str]) -> Element:
     """The addresses that DHCP hands out."""
     return element("range", start=ends[0], end=ends[1])
