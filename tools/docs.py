@@ -30,8 +30,9 @@ SPELLING = f"Names are as in YAML and TypeScript; in Python `diskSize` is `disk_
 AUTONAMED = "the resource's name in the program"
 """What ``framework.operations.check`` fills in, for every resource that has a ``name``."""
 IMPACTS = (
-    "*A change*: `live` is made in place, `restart` shuts the guest down and starts it again, `replace` deletes the "
-    "object and makes a new one. The preview says which it will be."
+    "*A change*: `live` is made in place, `restart` stops what runs and starts it again, a server by shutting its "
+    "guest down and a network under the guests on it, `replace` deletes the object and makes a new one. The preview "
+    "says which it will be."
 )
 
 CHANGES = (

@@ -56,7 +56,8 @@ class World(world.World):
         self.here = self.node
         self._volumes, self._domains, self._networks = self.here.volumes, self.here.domains, self.here.networks
         self.nodes.also_at(ALIAS, self.here)
-        self.nodes.get(Context(), OTHER).machine = "22222222-2222-4222-8222-222222222222"
+        self.other = self.nodes.get(Context(), OTHER)
+        self.other.machine = "22222222-2222-4222-8222-222222222222"
         self.provider.configure(KilnProvider.Config(**{"uri": URI, "imageStore": str(files)}))
 
     def _reach(self, *, allow_insecure_transport: bool) -> Any:

@@ -11,10 +11,12 @@ from uuid import uuid4
 import pytest
 from kiln.framework.context import Context
 from kiln.framework.errors import Conflict, InputError, NotFound
+from kiln.ports.domains import NicSpec
 from kiln.ports.marks import Holder, Mark
 from kiln.ports.networks import HostRecord, NetworkSettings, NetworkSpec, Reservation
 from kiln.ports.nodes import Node
 
+from tests.contract import guests
 from tests.contract.conftest import DRIVERS
 
 MARK = Mark("op-1", "creating", urn='urn:"<&>', role="network", holder=Holder("m", "b", 1, 2, 3), made=4)
@@ -96,11 +98,31 @@ def test_every_kind_of_network_starts_and_is_as_it_was_defined(
     assert node.networks.has_bridge(ctx, network.bridge) is not None
 
 
+@pytest.mark.parametrize("ends", [("10.0.0.2", "10.0.255.255"), ("10.1.0.1", "10.1.255.255")])
+def test_the_largest_ranges_are_taken(node: Node, ctx: Context, name: str, ends: tuple[str, str]) -> None:
+    settings = NetworkSettings("isolated", None, ("10.0.0.1/8",), (ends,))
+    assert node.networks.define(ctx, spec(name, settings)).settings.ranges == (ends,)
+
+
 def test_a_network_on_a_bridge_of_the_hosts_starts(node: Node, ctx: Context, name: str) -> None:
     settings = NetworkSettings("bridge", "virbr0")
     wanted = started(node, ctx, spec(name, settings))
     network = node.networks.by_uuid(ctx, wanted.uuid)
     assert (network.settings, network.live, network.bridge) == (settings, settings, "virbr0")
+
+
+def test_a_guest_that_runs_on_such_a_network_is_told_to_be_on_it(node: Node, ctx: Context, name: str) -> None:
+    started(node, ctx, spec(name, NetworkSettings("bridge", "virbr0")))
+    guest = guests.spec(name, nics=(NicSpec("52:54:00:17:03:31", network=name),))
+    try:
+        node.domains.define(ctx, guest)
+        node.domains.start(ctx, guest.uuid)
+        found = node.domains.get(ctx, guest.uuid)
+        assert found.live is not None
+        assert [(nic.network, nic.bridge) for nic in (*found.nics, *found.live.nics)] == [(name, None)] * 2
+    finally:
+        node.domains.destroy(ctx, guest.uuid)
+        node.domains.undefine(ctx, guest.uuid)
 
 
 def test_starting_and_stopping_twice_is_a_success(node: Node, ctx: Context, name: str) -> None:
@@ -137,6 +159,19 @@ def test_redefining_an_active_network_changes_its_definition_alone(node: Node, c
     node.networks.stop(ctx, wanted.uuid)
     node.networks.start(ctx, wanted.uuid)
     assert node.networks.by_uuid(ctx, wanted.uuid).live == now.settings
+
+
+def test_a_definition_is_put_back_as_it_was(node: Node, ctx: Context, name: str) -> None:
+    wanted = started(node, ctx, spec(name))
+    before, text = node.networks.by_uuid(ctx, wanted.uuid), node.networks.definition(ctx, wanted.uuid)
+    ran = node.networks.definition(ctx, wanted.uuid, live=True)
+    changed = replace(wanted, settings=NetworkSettings("isolated", addresses=(f"{NET}.9/24",)), mark=DONE)
+    node.networks.define(ctx, changed)
+    assert node.networks.definition(ctx, wanted.uuid) != text
+    for definition in (ran, text):
+        node.networks.restore(ctx, definition)
+        assert node.networks.by_uuid(ctx, wanted.uuid) == before
+    assert node.networks.definition(ctx, wanted.uuid) == text
 
 
 def test_dhcp_and_dns_change_under_guests_and_nothing_else_does(node: Node, ctx: Context, name: str) -> None:

@@ -103,6 +103,9 @@ def test_bridges_are_told_from_what_is_none(node: Node, ctx: Context) -> None:
     assert node.networks.has_bridge(ctx, "virbr0")
     assert not node.networks.has_bridge(ctx, "lo")
     assert not node.networks.has_bridge(ctx, "nosuch0")
+    assert node.networks.has_interface(ctx, "virbr0")
+    assert node.networks.has_interface(ctx, "lo")
+    assert not node.networks.has_interface(ctx, "nosuch0")
 
 
 @real

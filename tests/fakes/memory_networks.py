@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from kiln.framework.context import Context
 from kiln.framework.errors import Conflict, InputError, KilnError, NotFound
-from kiln.ports.networks import Network, NetworkSettings, NetworkSpec
+from kiln.ports.networks import Definition, Network, NetworkSettings, NetworkSpec
 
 DEFAULT = Network(
     "default",
@@ -30,6 +30,7 @@ class MemoryNetworks:
         self.known = [DEFAULT]
         self.bridges: set[str] = {"virbr0"}
         self.restarts = 0
+        self._kept: list[Network] = []
         self._lock = threading.RLock()
 
     def get(self, ctx: Context, name: str) -> Network:
@@ -44,7 +45,10 @@ class MemoryNetworks:
 
     def has_bridge(self, ctx: Context, name: str) -> bool | None:
         ctx.check("look for the bridge")
-        return name in self.bridges
+        return name in self.bridges or name in {one.bridge for one in self.known if one.active}
+
+    def has_interface(self, ctx: Context, name: str) -> bool | None:
+        return name == "lo" or self.has_bridge(ctx, name)
 
     def define(self, ctx: Context, spec: NetworkSpec) -> Network:
         ctx.check("define the network")
@@ -59,6 +63,20 @@ class MemoryNetworks:
                 before = Network(spec.name, active=False, bridge=bridge, dhcp=False, uuid=spec.uuid)
                 self.known.append(before)
             return self._put(replace(before, settings=settings, mark=spec.mark, transient=False))
+
+    def definition(self, ctx: Context, uuid: str, *, live: bool = False) -> Definition:
+        found = self.by_uuid(ctx, uuid)
+        settings = found.live if live and found.live is not None else found.settings
+        kept = Network(found.name, False, None, False, found.uuid, settings, mark=found.mark)
+        with self._lock:
+            if kept not in self._kept:
+                self._kept.append(kept)
+            return Definition(str(self._kept.index(kept)))
+
+    def restore(self, ctx: Context, definition: Definition) -> None:
+        kept = self._kept[int(definition.text)]
+        now = self.by_uuid(ctx, kept.uuid)
+        self._put(replace(now, settings=kept.settings, mark=kept.mark, transient=False))
 
     def start(self, ctx: Context, uuid: str) -> None:
         network = self.by_uuid(ctx, uuid)

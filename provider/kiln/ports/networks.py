@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from kiln.framework.context import Context
@@ -78,6 +78,13 @@ class Network:
     mark: Mark | None = None
 
 
+@dataclass(frozen=True)
+class Definition:
+    """A network's definition in the platform's own words: good for putting it back, and for nothing else."""
+
+    text: str = field(repr=False)
+
+
 class Networks(Protocol):
     """The networks of one node."""
 
@@ -93,10 +100,21 @@ class Networks(Protocol):
     def has_bridge(self, ctx: Context, name: str) -> bool | None:
         """Whether a host bridge of that name exists; None when the platform cannot tell."""
 
+    def has_interface(self, ctx: Context, name: str) -> bool | None:
+        """Whether the host has a network interface of that name, a bridge or another; None when the platform cannot
+        tell."""
+
     def define(self, ctx: Context, spec: NetworkSpec) -> Network:
         """Define, or redefine under the same UUID: an active network stays as it is, a transient one is persistent
         again, and what ``spec`` does not speak of is kept. Raises Conflict when another UUID has the name, InputError
         at ``bridge`` when another network or interface has that."""
+
+    def definition(self, ctx: Context, uuid: str, *, live: bool = False) -> Definition:
+        """The definition as it is, with all that Kiln knows nothing of; with ``live``, that of the active network.
+        Raises NotFound."""
+
+    def restore(self, ctx: Context, definition: Definition) -> None:
+        """Define a network as it was, nothing of the definition in between kept; an active one stays as it is."""
 
     def start(self, ctx: Context, uuid: str) -> None:
         """Make it active; active is a success. Raises InputError at ``addresses`` when the node has them elsewhere."""

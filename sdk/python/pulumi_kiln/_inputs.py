@@ -140,7 +140,7 @@ class DhcpArgsDict(TypedDict):
     """
     start: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
-    First address of the range. Set `end` too. Default: the range is all of the network after the node's address, or before it where that is more.
+    First address of the range. Set `end` too. Default: the range is all of the network after the node's address, or before it where that is more; of a network larger than /16 only addresses with the same first two numbers.
     """
 
 @pulumi.input_type
@@ -154,7 +154,7 @@ class DhcpArgs:
 
         :param pulumi.Input[_builtins.bool] enabled: Whether guests without a reservation are given an address.
         :param pulumi.Input[_builtins.str] end: Last address of the range. Set `start` too. Default: as for `start`.
-        :param pulumi.Input[_builtins.str] start: First address of the range. Set `end` too. Default: the range is all of the network after the node's address, or before it where that is more.
+        :param pulumi.Input[_builtins.str] start: First address of the range. Set `end` too. Default: the range is all of the network after the node's address, or before it where that is more; of a network larger than /16 only addresses with the same first two numbers.
         """
         if enabled is None:
             enabled = True
@@ -193,7 +193,7 @@ class DhcpArgs:
     @pulumi.getter
     def start(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        First address of the range. Set `end` too. Default: the range is all of the network after the node's address, or before it where that is more.
+        First address of the range. Set `end` too. Default: the range is all of the network after the node's address, or before it where that is more; of a network larger than /16 only addresses with the same first two numbers.
         """
         return pulumi.get(self, "start")
 

@@ -179,7 +179,7 @@ class Dhcp(dict):
 
         :param _builtins.bool enabled: Whether guests without a reservation are given an address.
         :param _builtins.str end: Last address of the range. Set `start` too. Default: as for `start`.
-        :param _builtins.str start: First address of the range. Set `end` too. Default: the range is all of the network after the node's address, or before it where that is more.
+        :param _builtins.str start: First address of the range. Set `end` too. Default: the range is all of the network after the node's address, or before it where that is more; of a network larger than /16 only addresses with the same first two numbers.
         """
         if enabled is None:
             enabled = True
@@ -210,7 +210,7 @@ class Dhcp(dict):
     @pulumi.getter
     def start(self) -> Optional[_builtins.str]:
         """
-        First address of the range. Set `end` too. Default: the range is all of the network after the node's address, or before it where that is more.
+        First address of the range. Set `end` too. Default: the range is all of the network after the node's address, or before it where that is more; of a network larger than /16 only addresses with the same first two numbers.
         """
         return pulumi.get(self, "start")
 

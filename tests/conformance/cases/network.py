@@ -35,7 +35,8 @@ def prepare(world: World) -> dict[str, Any]:
 
 
 def bridged(world: World) -> dict[str, Any]:
-    world.here.networks.bridges |= {"br0", "br1"}
+    for node in (world.here, world.other):
+        node.networks.bridges |= {"br0", "br1"}
     return {"name": "it", "node": URI, "mode": "bridge", "bridge": "br0", "autostart": True}
 
 

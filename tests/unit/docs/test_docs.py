@@ -53,6 +53,14 @@ def test_every_generated_page_is_of_a_resource_that_exists() -> None:
     assert {file.name for file in docs.DIRECTORY.glob("*.md")} == set(docs.pages())
 
 
+def test_every_page_says_what_a_restart_is_for_servers_and_for_networks() -> None:
+    pages = docs.pages()
+    for name in ("server.md", "network.md"):
+        [told] = [line for line in pages[name].splitlines() if "*A change*" in line]
+        assert "a server by shutting its guest down" in told
+        assert "a network under the guests on it" in told
+
+
 def test_check_prints_a_difference_and_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

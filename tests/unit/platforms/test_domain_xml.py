@@ -262,6 +262,18 @@ def test_what_a_guest_has_while_it_runs_is_read_from_its_live_definition() -> No
     assert [(nic.mac, nic.network) for nic in told.nics] == [("52:54:00:00:00:01", "default")]
 
 
+@pytest.mark.parametrize(
+    "interface",
+    [
+        "<interface type='bridge'><source network='lab' portid='8d5a' bridge='br0'/></interface>",
+        "<interface type='direct'><source network='lab' portid='8d5a' dev='eth0' mode='bridge'/></interface>",
+    ],
+)
+def test_an_interface_on_a_network_is_told_as_such_whatever_the_network_plugs_it_into(interface: str) -> None:
+    told, _ = told_live(f"<domain><devices>{interface}</devices></domain>")
+    assert [(nic.kind, nic.network, nic.bridge) for nic in told.nics] == [("network", "lab", None)]
+
+
 def test_a_guest_without_a_known_place_for_its_log_has_none() -> None:
     assert told_domain(domain(spec(), console_log=None), state="stopped", autostart=False).console_log is None
 

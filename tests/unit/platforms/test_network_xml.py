@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kiln.platforms.libvirt import network_changes
 from kiln.platforms.libvirt.xml import metadata
 from kiln.platforms.libvirt.xml.network import is_bridge, network, served_index, told_settings
 from kiln.platforms.libvirt.xml.text import parse
@@ -92,7 +94,6 @@ def test_what_kiln_has_no_word_for_stays() -> None:
     for path in (
         "metadata/{urn:theirs}note[@by='somebody']",
         "forward/nat/port[@start='1024']",
-        "forward/nat[@ipv6='yes']",
         "bridge[@name='virbr7'][@stp='on']",
         "mac[@address='52:54:00:ce:4d:1a']",
         "domain[@name='new'][@localOnly='yes']",
@@ -104,6 +105,91 @@ def test_what_kiln_has_no_word_for_stays() -> None:
         "ip[@family='ipv6']/dhcp/range[@start='fd00::2']",
     ):
         assert root.find(path) is not None, path
+
+
+FOREIGN = """
+<network>
+  <name>lab</name><uuid>6c2d6f33-4e19-4d1c-9a5e-111111111111</uuid><forward mode='nat'/><bridge name='virbr7'/>
+  <dns><host ip='192.0.2.9'><hostname>x</hostname></host></dns>
+  <ip address='192.0.2.1' prefix='24'><dhcp>
+    <range start='192.0.2.2' end='192.0.2.9'><lease expiry='24' unit='hours'/></range>
+    <host mac='52:54:00:00:00:07' ip='192.0.2.7'><lease expiry='0'/></host>
+    <host mac='52:54:00:00:00:08' ip='192.0.2.8'><lease expiry='0'/></host>
+  </dhcp></ip>
+  <ip family='ipv6' address='fd00::1' prefix='64'/>
+</network>
+"""
+
+
+def test_entries_that_stay_keep_what_kiln_has_no_word_for() -> None:
+    before = told_settings(parse(FOREIGN))
+    wanted = replace(before, reservations=(*before.reservations[:1], Reservation("52:54:00:00:00:08", "192.0.2.9")))
+    dhcp = parse(network(spec(wanted), FOREIGN)).find("ip/dhcp")
+    assert dhcp is not None
+    assert dhcp.find("range/lease[@expiry='24']") is not None
+    assert [(one.get("ip"), one.find("lease") is not None) for one in dhcp.findall("host")] == [
+        ("192.0.2.7", True),
+        ("192.0.2.9", False),
+    ]
+
+
+def test_ipv6_is_translated_where_kiln_brings_it_and_otherwise_as_somebody_chose() -> None:
+    before = told_settings(parse(FOREIGN))
+    assert parse(network(spec(before), FOREIGN)).find("forward/nat") is None
+    more = replace(before, addresses=(*before.addresses, "fd00:1::1/64"))
+    assert parse(network(spec(more), FOREIGN)).find("forward/nat[@ipv6='yes']") is not None
+    assert parse(network(spec(before))).find("forward/nat[@ipv6='yes']") is not None
+
+
+def test_a_reservation_for_a_name_is_not_told_and_stays() -> None:
+    theirs = FOREIGN.replace("</dhcp>", "<host name='printer' ip='192.0.2.5'/></dhcp>")
+    before = told_settings(parse(theirs))
+    assert [one.mac for one in before.reservations] == ["52:54:00:00:00:07", "52:54:00:00:00:08"]
+    changed = parse(network(spec(replace(before, reservations=())), theirs))
+    assert [one.get("name") for one in changed.findall("ip/dhcp/host")] == ["printer"]
+
+
+class Active:
+    """A ``virNetwork`` that runs without what its definition says of DHCP, and keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def XMLDesc(self, flags: int) -> str:
+        return FOREIGN if flags else "<network><ip address='192.0.2.1' prefix='24'/></network>"
+
+    def update(self, command: int, section: int, parent: int, document: str, flags: int) -> None:
+        self.told.append(document)
+
+
+def test_an_active_network_is_given_entries_in_the_words_of_its_definition() -> None:
+    active, new = Active(), Reservation("52:54:00:00:00:09", "192.0.2.6")
+    before = told_settings(parse(FOREIGN))
+    network_changes.make(active, replace(before, reservations=(*before.reservations, new), records=()))
+    leases = [parse(each).find("lease") for each in active.told]
+    assert [None if one is None else one.get("expiry") for one in leases] == ["24", "0", "0", None]
+
+
+SECOND = """
+<network><name>lab</name><forward mode='nat'/><ip address='192.0.2.1' prefix='24'/>
+<ip address='198.51.100.1' prefix='24'><dhcp><range start='198.51.100.2' end='198.51.100.9'/></dhcp></ip></network>
+"""
+
+
+def test_dhcp_of_another_address_is_left_alone() -> None:
+    before = told_settings(parse(SECOND))
+    assert before.ranges == ()
+    changed = parse(network(spec(replace(before, domain="new")), SECOND))
+    assert changed.find("ip[@address='198.51.100.1']/dhcp/range") is not None
+
+
+def test_dhcp_goes_with_the_first_place_among_the_addresses() -> None:
+    first, second = "192.0.2.1/24", "198.51.100.1/24"
+    before = NetworkSettings("nat", None, (first, second), (("192.0.2.2", "192.0.2.9"),))
+    after = replace(before, addresses=(second, first), ranges=(("198.51.100.2", "198.51.100.9"),))
+    changed = parse(network(spec(after), network(spec(before))))
+    assert [each.find("dhcp") is not None for each in changed.findall("ip")] == [True, False]
+    assert told_settings(changed) == after
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,25 @@ def test_a_network_is_not_deleted_under_running_guests(world: World, lab: Outcom
     assert "networks" not in world.inventory()
 
 
+def test_a_guest_on_the_bridge_of_a_network_is_on_the_network(world: World, lab: Outcome) -> None:
+    bridge = plain(lab)["bridgeName"]
+    world.create("Server", "web", disks=[], networks=[{"bridge": bridge}])
+    assert "'web' is cut off" in str(world.diff("Network", lab, mtu=1400).changes[0])
+    assert "'web' is on it" in str(world.diff("Network", lab, mode="routed").changes[0])
+    with pytest.raises(Refused, match="'web'"):
+        world.delete("Network", lab)
+    assert network(world, lab).active
+
+
+def test_a_guest_on_a_bridge_of_the_hosts_is_not_on_the_network_over_it(world: World) -> None:
+    world.node.networks.bridges.add("br0")
+    over = world.create("Network", "over", mode="bridge", bridge="br0")
+    world.create("Server", "web", disks=[], networks=[{"bridge": "br0"}])
+    assert "'web'" not in str(world.diff("Network", over, name="other").changes[0])
+    world.delete("Network", over)
+    assert "over" not in [one.name for one in world.node.networks.known]
+
+
 # --- what others did -------------------------------------------------------------------------------------------------
 
 
@@ -193,6 +212,16 @@ def test_a_network_with_a_mode_of_its_own_is_not_misread(world: World, lab: Outc
         world.read("Network", lab)
 
 
+def test_a_network_over_a_device_that_is_no_bridge_is_not_taken_for_one_over_a_bridge(world: World) -> None:
+    world.node.networks.bridges.add("br0")
+    made = world.create("Network", "lab", mode="bridge", bridge="br0")
+    by_virsh(world, made, live=None, active=False, settings=NetworkSettings("bridge"))
+    with pytest.raises(KilnError, match="states no <bridge>"):
+        world.imported("Network", "lab")
+    with pytest.raises(KilnError, match="states no <bridge>"):
+        world.read("Network", made)
+
+
 def test_a_network_of_others_can_be_imported_and_an_update_makes_it_ours(world: World) -> None:
     found = world.imported("Network", "default")
     assert world.diff("Network", found, addresses=["192.168.122.0/24"]).empty
@@ -220,6 +249,17 @@ def test_what_a_dead_operation_left_is_made_anew(world: World) -> None:
     assert made.id != spec.uuid
     assert network(world, made).settings.mode == "nat"
     assert [one.name for one in world.node.networks.known] == ["default", "lab"]
+
+
+def test_what_a_dead_operation_left_stays_while_guests_run_on_it(world: World) -> None:
+    spec = left(world, alive=False)
+    server = guest(world)
+    with pytest.raises(Refused, match="'web'") as caught:
+        world.create("Network", "lab", **LAB)
+    assert caught.value.path == "name"
+    assert world.node.networks.by_uuid(world.context(), spec.uuid).active
+    world.node.domains.destroy(world.context(), server.id)
+    assert world.create("Network", "lab", **LAB).id != spec.uuid
 
 
 def test_what_a_running_operation_makes_is_left_to_it(world: World) -> None:
@@ -282,3 +322,32 @@ def test_a_network_that_cannot_start_with_its_new_addresses_has_the_old_ones(wor
         world.update("Network", lab, addresses=["192.168.122.1/24"])
     assert caught.value.path == "addresses"
     assert network(world, lab) == before
+
+
+def broken_off(world: World, made: Outcome, **change: Any) -> None:
+    """A change that fails at each step in turn, and leaves no trace."""
+    before = network(world, made)
+    for step in ("define network", "bring network up", "set autostart"):
+        with pytest.raises(Injected):
+            world.update("Network", made, Steps(("after", step)), **change)
+        assert network(world, made) == before, step
+
+
+def test_a_failed_change_of_a_network_of_others_leaves_no_mark_in_it(world: World) -> None:
+    found = world.imported("Network", "default")
+    assert network(world, found).mark is None
+    broken_off(world, found, mtu=1400, autostart=False)
+
+
+def test_a_failed_change_puts_a_definition_back_that_is_not_what_runs(world: World, lab: Outcome) -> None:
+    by_virsh(world, lab, settings=replace(network(world, lab).settings, domain="theirs"))
+    for change in ({"mtu": 1400}, {"reservations": [RESERVED]}):
+        broken_off(world, lab, **change)
+
+
+def test_a_network_that_was_transient_or_stopped_is_so_again_after_a_failed_change(world: World, lab: Outcome) -> None:
+    world.node.networks.undefine(world.context(), lab.id)
+    broken_off(world, lab, mtu=1400)
+    world.update("Network", lab)
+    world.node.networks.stop(world.context(), lab.id)
+    broken_off(world, lab, mtu=1400)

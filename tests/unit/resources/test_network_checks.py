@@ -50,6 +50,14 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "range_to_the_broadcast": ({**LAB, "dhcp": {"start": "10.17.3.2", "end": "10.17.3.255"}}, "dhcp.end"),
     "range_backwards": ({**LAB, "dhcp": {"start": "10.17.3.9", "end": "10.17.3.2"}}, "dhcp.end"),
     "range_too_large": ({"addresses": ["10.0.0.1/8"], "dhcp": {"start": "10.0.0.2", "end": "10.9.0.2"}}, "dhcp.end"),
+    "range_of_two_blocks": (
+        {"addresses": ["10.0.0.1/8"], "dhcp": {"start": "10.0.255.9", "end": "10.1.0.2"}},
+        "dhcp.end",
+    ),
+    "range_with_too_many": (
+        {"addresses": ["10.0.0.1/8"], "dhcp": {"start": "10.1.0.0", "end": "10.1.255.255"}},
+        "dhcp.end",
+    ),
     "range_of_ipv6": ({**LAB, "dhcp": {"start": "10.17.3.2", "end": "fd00::9"}}, "dhcp.end"),
     "range_without_dhcp": ({**LAB, "dhcp": {"enabled": False, "start": "10.17.3.2", "end": "10.17.3.9"}}, "dhcp.start"),
     "dhcp_without_ipv4": ({"addresses": ["fd00::1/64"], "dhcp": {}}, "dhcp"),
@@ -144,6 +152,41 @@ def test_a_bridge_of_the_hosts_has_to_be_there_when_the_network_is_made(world: W
     assert [network.name for network in world.node.networks.known] == ["default"]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mode": "bridge", "bridge": "lo"},
+        {"mode": "bridge", "bridge": "nosuch0"},
+        {"mode": "bridge", "bridge": "lab0"},
+        {**LAB, "bridge": "lo"},
+        {**LAB, "bridge": "br0"},
+        {**LAB, "bridge": "virbr0"},
+    ],
+)
+def test_a_network_is_not_given_up_for_one_whose_bridge_cannot_be(world: World, change: dict[str, Any]) -> None:
+    world.node.networks.bridges.add("br0")
+    old = world.inputs("Network", world.create("Network", "lab", **LAB, bridge="lab0"))
+    with pytest.raises(InputErrors) as caught:
+        world.check("Network", "lab", change, old)
+    assert [error.path for error in caught.value.errors] == ["bridge"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mode": "bridge", "bridge": "br0"},
+        {**LAB, "bridge": "lab0", "mode": "routed"},
+        {**LAB, "bridge": "lab1"},
+        {**LAB, "bridge": "lab0", "name": "other"},
+        {**LAB, "bridge": "lab0", "domain": "lab"},
+    ],
+)
+def test_a_network_is_given_up_for_one_whose_bridge_can_be(world: World, change: dict[str, Any]) -> None:
+    world.node.networks.bridges.add("br0")
+    old = world.inputs("Network", world.create("Network", "lab", **LAB, bridge="lab0"))
+    assert world.check("Network", "lab", change, old)["bridge"] == change["bridge"]
+
+
 # --- defaults --------------------------------------------------------------------------------------------------------
 
 
@@ -155,7 +198,10 @@ def test_a_bridge_of_the_hosts_has_to_be_there_when_the_network_is_made(world: W
         ("10.17.3.254/24", "10.17.3.254/24", ("10.17.3.1", "10.17.3.253")),
         ("10.17.3.100/24", "10.17.3.100/24", ("10.17.3.101", "10.17.3.254")),
         ("10.17.3.2/30", "10.17.3.2/30", ("10.17.3.1", "10.17.3.1")),
-        ("10.0.0.1/8", "10.0.0.1/8", ("10.0.0.2", "10.1.0.0")),
+        ("10.17.0.0/16", "10.17.0.1/16", ("10.17.0.2", "10.17.255.254")),
+        ("10.0.0.1/8", "10.0.0.1/8", ("10.0.0.2", "10.0.255.255")),
+        ("172.17.200.0/12", "172.17.200.0/12", ("172.17.0.0", "172.17.199.255")),
+        ("172.31.255.254/12", "172.31.255.254/12", ("172.31.0.0", "172.31.255.253")),
     ],
 )
 def test_dhcp_is_on_and_has_the_longer_part_of_the_network(

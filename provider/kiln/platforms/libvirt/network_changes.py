@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-from kiln.platforms.libvirt.codes import Affect, NetworkSection, NetworkUpdate
+from kiln.platforms.libvirt.codes import Affect, NetworkSection, NetworkUpdate, NetworkXml
 from kiln.platforms.libvirt.xml.network import (
+    entries,
     range_element,
     record_element,
     reservation_element,
@@ -25,8 +26,9 @@ _Write: TypeAlias = Callable[[T], Element]
 
 
 def make(network: Any, wanted: NetworkSettings) -> None:
-    """Give an active ``virNetwork`` the ranges, reservations and records that it has otherwise."""
-    document = parse(network.XMLDesc(0))
+    """Give an active ``virNetwork`` the ranges, reservations and records that it has otherwise, in the words of its
+    definition, where others may have said more than Kiln has a word for."""
+    document, defined = parse(network.XMLDesc(0)), entries(parse(network.XMLDesc(NetworkXml.INACTIVE)))
     now, served = told_settings(document), served_index(document)
 
     def change(section: NetworkSection, old: Sequence[T], new: Sequence[T], write: _Write[T], name: _Write[T]) -> None:
@@ -38,7 +40,8 @@ def make(network: Any, wanted: NetworkSettings) -> None:
                 network.update(NetworkUpdate.DELETE, section, parent, dump(name(entry)), Affect.LIVE)
         for entry in new:
             if entry not in old:
-                network.update(NetworkUpdate.ADD_LAST, section, parent, dump(write(entry)), Affect.LIVE)
+                made = defined[entry] if entry in defined else write(entry)
+                network.update(NetworkUpdate.ADD_LAST, section, parent, dump(made), Affect.LIVE)
 
     change(NetworkSection.DHCP_RANGE, now.ranges, wanted.ranges, range_element, range_element)
     change(NetworkSection.DHCP_HOST, now.reservations, wanted.reservations, reservation_element, reservation_element)

@@ -19,9 +19,11 @@ from kiln.platforms.libvirt.xml import metadata
 from kiln.platforms.libvirt.xml.network import is_bridge, network, told_settings
 from kiln.platforms.libvirt.xml.text import parse
 from kiln.ports.marks import Mark
-from kiln.ports.networks import Network, NetworkSettings, NetworkSpec
+from kiln.ports.networks import Definition, Network, NetworkSettings, NetworkSpec
 
 T = TypeVar("T")
+
+_INTERFACES = Path("/sys/class/net")
 
 
 class LibvirtNetworks:
@@ -53,16 +55,26 @@ class LibvirtNetworks:
     def has_bridge(self, ctx: Context, name: str) -> bool | None:
         """Whether a host bridge of that name exists; None when neither libvirt nor this machine can tell."""
         if is_local(self._link.uri):
-            return (Path("/sys/class/net") / name / "bridge").is_dir()
+            return (_INTERFACES / name / "bridge").is_dir()
+        return self._interface(ctx, name, lambda found: is_bridge(found.XMLDesc(0)))
+
+    def has_interface(self, ctx: Context, name: str) -> bool | None:
+        """Whether the host has an interface of that name; None when neither libvirt nor this machine can tell."""
+        if is_local(self._link.uri):
+            return (_INTERFACES / name).exists()
+        return self._interface(ctx, name, lambda _: True)
+
+    def _interface(self, ctx: Context, name: str, fits: Callable[[Any], bool]) -> bool | None:
+        """Whether there is a ``virInterface`` of that name that fits; None where the daemon has no driver for them."""
 
         def work(opened: Opened) -> bool | None:
             with tolerating(ErrorCode.NO_INTERFACE):
                 with tolerating(ErrorCode.NO_SUPPORT):
-                    return is_bridge(opened.handle.interfaceLookupByName(name).XMLDesc(0))
+                    return fits(opened.handle.interfaceLookupByName(name))
                 return None
             return False
 
-        return self._link.run(ctx, f"look for bridge '{name}'", work)
+        return self._link.run(ctx, f"look for interface '{name}'", work)
 
     def define(self, ctx: Context, spec: NetworkSpec) -> Network:
         """Define, or redefine under the same UUID."""
@@ -75,6 +87,16 @@ class LibvirtNetworks:
 
         with self._blaming("bridge name", "bridge", "name another, or leave it out and let libvirt choose"):
             return self._link.run(ctx, f"define network '{spec.name}'", work)
+
+    def definition(self, ctx: Context, uuid: str, *, live: bool = False) -> Definition:
+        """The definition as it is."""
+        flags = 0 if live else NetworkXml.INACTIVE
+        return self._with(ctx, "read the definition of", uuid, lambda found: Definition(found.XMLDesc(flags)))
+
+    def restore(self, ctx: Context, definition: Definition) -> None:
+        """Define a network as it was."""
+        what = "put the network's definition back"
+        self._link.run(ctx, what, lambda opened: opened.handle.networkDefineXML(definition.text))
 
     def start(self, ctx: Context, uuid: str) -> None:
         """Make it active."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_network
 from typing import Any
 
 from kiln.firstboot.hostname import check_hostname
 from kiln.framework.errors import InputError
 from kiln.framework.values import UNKNOWN
 from kiln.resources.network.model import Dhcp, DnsHost, NetworkInputs, Reservation
-from kiln.resources.network.settings import LARGEST_RANGE, own_address, served_by_dhcp
+from kiln.resources.network.settings import LARGEST_RANGE, RANGE_PREFIX, own_address, served_by_dhcp
 
 _LONGEST_PREFIX = {4: 30, 6: 126}
 _LEAST_IPV6_MTU = 1280  # RFC 8200 section 5
@@ -112,6 +112,13 @@ def _check_range(dhcp: Dhcp | None, own: IPv4Interface) -> None:
         _check_inside(f"dhcp.{name}", address, own)
     if last < first:
         raise InputError("dhcp.end", f"{last} is before {first}", action="let the range end where it starts or after")
+    if last not in ip_network((first, RANGE_PREFIX), strict=False):
+        raise InputError(
+            "dhcp.end",
+            f"{last} is too far from {first}",
+            cause="the addresses of a range have their first two numbers in common",
+            action=f"let it end at {ip_network((first, RANGE_PREFIX), strict=False).broadcast_address} or before",
+        )
     if int(last) - int(first) >= LARGEST_RANGE:
         raise InputError("dhcp.end", "the range is too large", action=f"use at most {LARGEST_RANGE} addresses")
 

@@ -24,7 +24,7 @@ def inputs_now(network: Network, uri: str, known: NetworkInputs | None) -> Netwo
     if known is None:
         return _imported(network, uri)
     wanted, seen = settings_of(known), network.live or network.settings
-    drift: dict[str, object] = {"node": uri}
+    drift: dict[str, object] = {"node": uri, "mode": _mode(seen)}
     for field, setting in _SETTINGS.items():
         if not same(setting, seen, wanted) and not (field == "bridge" and known.bridge is None):
             drift[field] = _stated(field, seen, wanted)
@@ -77,6 +77,12 @@ def _stated(field: str, seen: NetworkSettings, wanted: NetworkSettings | None) -
 
 
 def _mode(seen: NetworkSettings) -> Any:
+    if seen.mode == "bridge" and seen.bridge is None:
+        raise KilnError(
+            "the network plugs guests into a device of the host's that is no bridge, which Kiln does not make",
+            cause="it has the forward mode 'bridge' and states no <bridge>",
+            action="give it a bridge with virsh net-edit, or leave it to what made it; servers can name it as it is",
+        )
     if seen.mode not in _MODES:
         raise KilnError(
             f"the network has the forward mode '{seen.mode}', which Kiln does not make",

@@ -35,22 +35,15 @@ def making(node: Node, spec: NetworkSpec, autostart: bool, made: Callable[[Netwo
     ]
 
 
-def changing(node: Node, before: Network, spec: NetworkSpec, autostart: bool) -> list[Step]:
-    """The steps that change a network; when one fails, it is put back to what it was."""
-    networks, old = node.networks, replace(spec, settings=before.settings)
+def changing(ctx: Context, node: Node, before: Network, spec: NetworkSpec, autostart: bool) -> list[Step]:
+    """The steps that change a network; when one fails, it is put back to what it was. Raises NotFound."""
+    networks = node.networks
 
     def define(ctx: Context) -> None:
         networks.define(ctx, spec)
 
-    def go_back(ctx: Context) -> None:
-        networks.define(ctx, old)
-        if before.active:
-            bring_up(ctx, node, before, before.live or before.settings)
-        else:
-            networks.stop(ctx, spec.uuid)
-
     return [
-        Step("define network", define, go_back),
+        Step("define network", define, _way_back(ctx, node, before)),
         Step("bring network up", lambda ctx: bring_up(ctx, node, before, spec.settings)),
         Step(
             "set autostart",
@@ -60,13 +53,32 @@ def changing(node: Node, before: Network, spec: NetworkSpec, autostart: bool) ->
     ]
 
 
+def _way_back(ctx: Context, node: Node, before: Network) -> Callable[[Context], None]:
+    """What puts a network back to what it is now, in the words of the one who defined it. Raises NotFound."""
+    networks, uuid = node.networks, before.uuid
+    defined = networks.definition(ctx, uuid)
+    ran = networks.definition(ctx, uuid, live=True) if before.active else None
+
+    def go_back(ctx: Context) -> None:
+        if ran is None:
+            networks.stop(ctx, uuid)
+        else:
+            networks.restore(ctx, ran)  # what it starts with, if it has to
+            bring_up(ctx, node, before, before.live or before.settings)
+        networks.restore(ctx, defined)
+        if before.transient:
+            networks.undefine(ctx, uuid)
+
+    return go_back
+
+
 def bring_up(ctx: Context, node: Node, network: Network, wanted: NetworkSettings) -> None:
     """Make the network active as it is defined, which is as it is ``wanted``, with the least disturbance of guests."""
     live = node.networks.by_uuid(ctx, network.uuid).live
     if live is not None and not needs_restart(live, wanted):
         node.networks.change_live(ctx, network.uuid, wanted)
         return
-    cut_off = users(ctx, node, network.name)
+    cut_off = users(ctx, node, network.name, own_bridge(network))
     if live is not None:
         node.networks.stop(ctx, network.uuid)
     node.networks.start(ctx, network.uuid)
@@ -83,20 +95,24 @@ def remove(ctx: Context, node: Node, uuid: str) -> None:
     node.networks.undefine(ctx, uuid)
 
 
-def users(ctx: Context, node: Node, name: str) -> list[str]:
-    """The names of the running guests with an interface on the network."""
+def users(ctx: Context, node: Node, name: str, bridge: str | None) -> list[str]:
+    """The names of the running guests with an interface on the network, or on its ``bridge``: the one that libvirt
+    makes for it, None for one of the host's, which is there without the network."""
     return sorted(
         domain.name
         for domain in node.domains.list(ctx)
         if domain.state in ("running", "paused")
-        and any(nic.network == name for nic in (domain.live.nics if domain.live is not None else domain.nics))
+        and any(
+            nic.network == name or (nic.bridge is not None and nic.bridge == bridge)
+            for nic in (domain.live or domain).nics
+        )
     )
 
 
 def refuse_used(ctx: Context, node: Node, network: Network) -> None:
     """Refuse to delete an active network under running guests, which would be cut off without a word. Raises Refused
     naming them."""
-    found = users(ctx, node, network.name) if network.active else []
+    found = users(ctx, node, network.name, own_bridge(network)) if network.active else []
     if found:
         raise Refused(
             f"network '{network.name}' is in use and stays",
@@ -115,13 +131,19 @@ def kept_by(found: Sequence[str]) -> str:
     return f"refused as long as {_guests(found)} on it"
 
 
+def own_bridge(network: Network) -> str | None:
+    """The bridge that libvirt makes for a network, None for one on a bridge of the host's."""
+    return None if (network.live or network.settings).mode == "bridge" else network.bridge
+
+
 def _guests(names: Sequence[str]) -> str:
     shown = listed([f"'{name}'" for name in names])
     return f"the running guest {shown} is" if len(names) == 1 else f"the running guests {shown} are"
 
 
 def _make_room(ctx: Context, node: Node, name: str) -> None:
-    """Clear the name of what a dead operation left. Raises Conflict at ``name``."""
+    """Clear the name of what a dead operation left. Raises Conflict at ``name``, and Refused there when guests run on
+    what is left."""
     try:
         found = node.networks.get(ctx, name)
     except NotFound:
@@ -140,5 +162,10 @@ def _make_room(ctx: Context, node: Node, name: str) -> None:
             f"network '{name}' exists already and Kiln did not make it",
             action=f"choose another name, or `pulumi import kiln:index:Network NAME {found.uuid}`",
         ).at(path="name")
+    try:
+        refuse_used(ctx, node, found)
+    except Refused as error:
+        error.at(path="name")
+        raise
     ctx.log.debug(f"removing what a dead operation left of network '{name}'")
     remove(ctx, node, found.uuid)

@@ -58,7 +58,8 @@ class Dhcp(Model):
     start: Annotated[str, AfterValidator(_ipv4)] | None = prop(
         "First address of the range. Set `end` too.",
         impact=Impact.LIVE,
-        default_doc="the range is all of the network after the node's address, or before it where that is more",
+        default_doc="the range is all of the network after the node's address, or before it where that is more; of a"
+        " network larger than /16 only addresses with the same first two numbers",
     )
     end: Annotated[str, AfterValidator(_ipv4)] | None = prop(
         "Last address of the range. Set `start` too.", impact=Impact.LIVE, default_doc="as for `start`"

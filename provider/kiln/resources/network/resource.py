@@ -18,6 +18,7 @@ from kiln.ports import networks as ports
 from kiln.ports.nodes import Node
 from kiln.resources.names import split_import_id
 from kiln.resources.network import life
+from kiln.resources.network.bridges import refuse_unusable, require_bridge
 from kiln.resources.network.checks import refuse_contradictions
 from kiln.resources.network.drift import inputs_now, waiting
 from kiln.resources.network.model import NetworkInputs, NetworkState
@@ -59,13 +60,17 @@ class Network(Resource[NetworkInputs, NetworkState]):
         self._site = site
 
     def check(self, ctx: Context, new: NetworkInputs, old: NetworkInputs | None) -> NetworkInputs:
-        """Resolve the node; refuse combinations that cannot work, and nodes that have no networks."""
+        """Resolve the node; refuse combinations that cannot work, nodes that have no networks, and a replacement whose
+        bridge cannot be."""
         uri = self._site.uri_for(new.node, old.node if old else None)
         refuse_contradictions(new)
         node = self._site.node_to_look_at(ctx, uri)
         if node is not None:
             _require_system(node)
-        return new.model_copy(update={"node": uri})
+        checked = new.model_copy(update={"node": uri})
+        if old is not None:
+            self._site.look(ctx, uri, lambda node: refuse_unusable(ctx, node, checked, old))
+        return checked
 
     def diff(self, ctx: Context, id: str, state: NetworkState, old: NetworkInputs, new: NetworkInputs) -> Plan:
         """The changes that matter, with what they do to the guests that are on the network now."""
@@ -78,8 +83,9 @@ class Network(Resource[NetworkInputs, NetworkState]):
     def _users(self, ctx: Context, state: NetworkState) -> list[str] | None:
         """The running guests on the network, None where the node cannot be asked."""
         node = self._site.node_to_look_at(ctx, state.node)
+        bridge = None if state.mode == "bridge" else state.bridge_name
         try:
-            return None if node is None else life.users(ctx, node, state.name)
+            return None if node is None else life.users(ctx, node, state.name, bridge)
         except Cancelled:
             raise
         except KilnError as error:
@@ -90,7 +96,7 @@ class Network(Resource[NetworkInputs, NetworkState]):
         """Define the network, start it and mark it done; undone on failure."""
         node = self._site.node_to_change(ctx, inputs.node)
         _require_system(node)
-        _require_bridge(ctx, node, inputs)
+        require_bridge(ctx, node, inputs)
         mark = new_mark(ctx, "network", seconds=self.timeout)
         spec = ports.NetworkSpec(inputs.name, str(uuids.uuid4()), settings_of(inputs), mark)
         identity, made = node.identity(ctx), list[ports.Network]()
@@ -118,7 +124,8 @@ class Network(Resource[NetworkInputs, NetworkState]):
         node = self._site.node_to_change(ctx, new.node)
         before = node.networks.by_uuid(ctx, id)
         mark = finished(before.mark or new_mark(ctx, "network"))
-        run(ctx, life.changing(node, before, ports.NetworkSpec(new.name, id, settings_of(new), mark), new.autostart))
+        spec = ports.NetworkSpec(new.name, id, settings_of(new), mark)
+        run(ctx, life.changing(ctx, node, before, spec, new.autostart))
         return _told(new, node.networks.by_uuid(ctx, id), node.identity(ctx))
 
     def delete(self, ctx: Context, id: str, state: NetworkState) -> None:
@@ -161,13 +168,6 @@ def _require_system(node: Node) -> None:
             f"there are no networks on {node.uri}",
             cause="making one takes rights that a session's libvirt does not have",
             action="use a system node, or leave 'networks' of servers out: they get user-mode networking there",
-        )
-
-
-def _require_bridge(ctx: Context, node: Node, inputs: NetworkInputs) -> None:
-    if inputs.mode == "bridge" and inputs.bridge and node.networks.has_bridge(ctx, inputs.bridge) is False:
-        raise InputError(
-            "bridge", f"there is no bridge '{inputs.bridge}' on {node.uri}", action="make it, or name another"
         )
 
 

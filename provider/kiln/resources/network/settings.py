@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_interface, ip_network
 from typing import Any
 
 from kiln.ports.networks import HostRecord, NetworkSettings, Reservation
 from kiln.resources.network.model import NetworkInputs
 
 LARGEST_RANGE = 65535
-"""libvirt takes no range with more addresses."""
+"""libvirt takes no range with more addresses (``virSocketAddrGetRange``)."""
+
+RANGE_PREFIX = 16
+"""Nor one whose first and last address differ in the first two numbers."""
 
 STATED_IN = {
     "addresses": "addresses",
@@ -56,11 +59,14 @@ def served_by_dhcp(addresses: Iterable[IPv4Interface | IPv6Interface]) -> IPv4In
 
 
 def default_range(own: IPv4Interface) -> tuple[str, str]:
-    """The longer part of the network beside the node's address, up to as many addresses as libvirt takes."""
-    first, last = int(own.network.network_address) + 1, int(own.network.broadcast_address) - 1
+    """The longer part of the network beside the node's address; of a network that is larger than a range can be, only
+    what has the first two numbers of that address."""
+    network, block = own.network, ip_network((own.ip, RANGE_PREFIX), strict=False)
+    first = max(int(network.network_address) + 1, int(block.network_address))
+    last = min(int(network.broadcast_address) - 1, int(block.broadcast_address))
     here = int(own.ip)
     start, end = (here + 1, last) if last - here >= here - first else (first, here - 1)
-    return str(IPv4Address(start)), str(IPv4Address(min(end, start + LARGEST_RANGE - 1)))
+    return str(IPv4Address(start)), str(IPv4Address(end))
 
 
 def same(setting: str, one: NetworkSettings, other: NetworkSettings) -> bool:

@@ -120,7 +120,10 @@ def _disk(found: Element) -> DomainDisk:
 
 
 def _nic(found: Element) -> DomainNic:
-    kind, order = found.get("type") or "", _attribute(found, "boot", "order")
+    order, network = _attribute(found, "boot", "order"), _attribute(found, "source", "network")
+    # While a guest runs on a network that is a bridge of the host's, libvirt gives the type of what it is plugged into
+    # and names the network beside the bridge (https://libvirt.org/formatnetwork.html#using-an-existing-host-bridge).
+    kind = (found.get("type") or "") if network is None else "network"
     return DomainNic(
         mac=(_attribute(found, "mac", "address") or "").lower(),
         kind=kind,
