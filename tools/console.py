@@ -29,6 +29,8 @@ REFUSED = r"Login incorrect|bad salt"
 """What login(1) says; BusyBox says ``bad salt`` for a user without a password hash."""
 NUDGE_INTERVAL = 1.0
 """Seconds after which the return key is pressed again while no prompt shows."""
+SETTLE_SECONDS = 1.5
+"""How long the console says nothing more once it is at its log-in prompt."""
 DETACH_TIMEOUT = 5.0
 PASSWORD_PAUSES = (0.5, 4.0)
 """Seconds before the password is typed, of each attempt to log in. login(1) drops what is typed while it turns the echo
@@ -100,9 +102,7 @@ class Session:
 
     def _attempt(self, user: str, password: str, pause: float) -> None:
         """Log in from a prompt; a shell that someone left open is left first."""
-        if self._wait_nudging(LOGIN, PROMPT) == 1:
-            self._type("exit")
-            self._wait_nudging(LOGIN)
+        self._reach_log_in()
         self._type(user)
         self._expect(PASSWORD)
         time.sleep(pause)
@@ -167,14 +167,29 @@ class Session:
         # The return key sends CR; getty takes the end of the user's name as what this terminal ends its lines with.
         self._console.send(f"{line}\r")
 
-    def _wait_nudging(self, *patterns: str) -> int:
+    def _reach_log_in(self) -> None:
+        """Get to a log-in prompt after which nothing else comes.
+
+        An empty line has a prompt shown again that was shown before this session. login(1) takes it for a user without
+        a name and asks for the password, where getty(8) asks again; so it is sent only to a console that says nothing.
+        """
         deadline = time.monotonic() + self._timeout
         while time.monotonic() < deadline:
-            self._type("")
-            found = self._look([*patterns, pexpect.TIMEOUT], min(NUDGE_INTERVAL, self._timeout))
-            if found < len(patterns):
-                return found
+            match self._look([LOGIN, PASSWORD, PROMPT, pexpect.TIMEOUT], min(NUDGE_INTERVAL, self._timeout)):
+                case 0 if self._is_silent():
+                    return
+                case 1 | 3:
+                    self._type("")
+                case 2:
+                    self._type("exit")
         raise ConsoleError(f"no log-in prompt within {self._timeout:.0f} s; the console shows:\n{self._tail()}")
+
+    def _is_silent(self) -> bool:
+        """Whether a log-in prompt is the last that the console says for now."""
+        found = 0
+        while found == 0:
+            found = self._look([LOGIN, PASSWORD, pexpect.TIMEOUT], SETTLE_SECONDS)
+        return found == 2
 
     def _expect(self, *patterns: str) -> int:
         found = self._look([*patterns, pexpect.TIMEOUT], self._timeout)

@@ -86,6 +86,20 @@ def booted(stacks: Callable[..., Stack], prefix: str, debian_guest: GuestImage) 
     return Booted(stack, name, dict(run.outputs))
 
 
+def test_the_seed_is_gone_and_the_password_is_nowhere(
+    booted: Booted, prefix: str, inventory: Inventory, pool: TestPool
+) -> None:
+    for live in (False, True):
+        assert set(inventory.disks(booted.name, live=live)) == {"vda", "vdb"}
+    assert not [file for file in pool.files() if "-seed" in file]
+    assert booted.password not in booted.stack.export()
+    assert "token-of-the-user" not in booted.stack.export()
+    # The root disk holds the hash, as every /etc/shadow does.
+    files = [file for place in (pool.directory, booted.stack.directory, *PLACES) for file in place.rglob("*")]
+    assert [str(file) for file in files if file.is_file() and contains(file, booted.password)] == []
+    assert contains(pool.directory / f"{booted.name}-root", "root:$6$")
+
+
 @pytest.mark.requirement("FX-20", "FX-50", "CI-38")
 def test_one_can_log_in_with_the_password_and_the_guest_is_what_it_was_asked_to_be(booted: Booted, prefix: str) -> None:
     with pytest.raises(LoginRefused):
@@ -103,20 +117,6 @@ def test_one_can_log_in_with_the_password_and_the_guest_is_what_it_was_asked_to_
         assert shell.run("getent shadow root | cut -d: -f2 | cut -c1-3") == "$6$"
         assert booted.outputs["addresses"]
         assert booted.outputs["addresses"][0] in shell.run("hostname -I")
-
-
-def test_the_seed_is_gone_and_the_password_is_nowhere(
-    booted: Booted, prefix: str, inventory: Inventory, pool: TestPool
-) -> None:
-    for live in (False, True):
-        assert set(inventory.disks(booted.name, live=live)) == {"vda", "vdb"}
-    assert not [file for file in pool.files() if "-seed" in file]
-    assert booted.password not in booted.stack.export()
-    assert "token-of-the-user" not in booted.stack.export()
-    # The root disk holds the hash, as every /etc/shadow does.
-    files = [file for place in (pool.directory, booted.stack.directory, *PLACES) for file in place.rglob("*")]
-    assert [str(file) for file in files if file.is_file() and contains(file, booted.password)] == []
-    assert contains(pool.directory / f"{booted.name}-root", "root:$6$")
 
 
 def test_a_guest_that_works_is_shut_down_by_itself(booted: Booted, inventory: Inventory) -> None:
