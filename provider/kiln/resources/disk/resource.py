@@ -131,8 +131,8 @@ class Disk(Resource[DiskInputs, DiskState]):
             claim.take(ctx)
             with cloning.sizing(inputs.size, "size"):
                 fill(ctx)
-            assert made.volume is not None
-            tell_users(ctx, node.domains, made.volume)
+            if claim.again and made.volume is not None:
+                tell_users(ctx, node.domains, made.volume)
 
         def done(ctx: Context) -> None:
             info = origin(inputs.source, made.source_digest, kind=made.kind, clone=made.method, image=inputs.image)
