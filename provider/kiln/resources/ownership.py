@@ -53,38 +53,54 @@ def held(mark: Mark) -> bool:
     return time.time() < holder.expires if runs is None else runs
 
 
-def _make_room(ctx: Context, volumes: Volumes, ref: VolumeRef) -> None:
+def _make_room(ctx: Context, volumes: Volumes, ref: VolumeRef) -> bool:
     """Clear the name of debris. That is also the mark of a volume that was deleted behind Kiln's back, since there is
-    nothing left that it could own. Raises Conflict."""
+    nothing left that it could own; True where it was such a one. Raises Conflict."""
     old = volumes.read_mark(ctx, ref)
-    if old is not None:
-        if old.phase == "done" and _exists(ctx, volumes, ref):
-            raise taken_by_kiln("volume", str(ref), old)
-        if held(old):
-            raise Conflict(
-                f"volume '{ref}' is being made by another operation",
-                cause=f"its mark belongs to {old.urn or 'a running operation'}",
-                action="wait for that run to end, then run again",
-            )
-        ctx.log.debug(f"removing what a dead operation left of volume '{ref}'")
-        volumes.delete(ctx, ref)
-        discard_temporaries(ctx, volumes, ref.pool, old.operation)
-        volumes.delete_mark(ctx, ref)
-    elif _exists(ctx, volumes, ref):
+    there = (old is not None and old.phase == "creating") or _exists(ctx, volumes, ref)
+    if there:
+        refuse_taken("volume", str(ref), old)
+    if old is None:
+        return False
+    ctx.log.debug(f"removing what a dead operation left of volume '{ref}'")
+    volumes.delete(ctx, ref)
+    discard_temporaries(ctx, volumes, ref.pool, old.operation)
+    volumes.delete_mark(ctx, ref)
+    return not there
+
+
+def refuse_taken(kind: str, name: str, mark: Mark | None, *, import_it: str = "import it") -> None:
+    """Refuse the name of an object with this mark, unless a dead operation left it unfinished. Raises Conflict at
+    ``name``."""
+    if mark is None:
         raise Conflict(
-            f"volume '{ref}' exists already and Kiln did not make it",
-            action="choose another name, or import it",
-        )
+            f"{kind} '{name}' exists already and Kiln did not make it", action=f"choose another name, or {import_it}"
+        ).at(path="name")
+    if mark.phase == "done":
+        owner = f" for {mark.urn}" if mark.urn else ""
+        raise Conflict(
+            f"{kind} '{name}' exists already",
+            cause=f"Kiln made it{owner} (operation {mark.operation})",
+            action="choose another name, `pulumi import` it, or, when no stack holds it, remove it with "
+            "`kiln gc --state EXPORT --yes`, given the exports of all stacks",
+        ).at(path="name")
+    if held(mark):
+        raise Conflict(
+            f"{kind} '{name}' is being made by another operation",
+            cause=f"its mark belongs to {mark.urn or 'a running operation'}",
+            action="wait for that run to end, then run again",
+        ).at(path="name")
 
 
 class Claim:
     """A name for a volume about to be made: taken with a mark, and given back with all that was made under it.
 
-    Nothing is given back before the mark began to be written, so that a pool that cannot be used is told once.
+    ``again`` says that the name was that of a volume of Kiln's which somebody deleted. Nothing is given back before the
+    mark began to be written, so that a pool that cannot be used is told once.
     """
 
     def __init__(self, volumes: Volumes, ref: VolumeRef, mark: Mark) -> None:
-        self.mark = mark
+        self.mark, self.again = mark, False
         self._volumes, self._ref = volumes, ref
         self._begun = False
 
@@ -97,12 +113,12 @@ class Claim:
             KilnError: at ``pool``: it cannot be looked into or written to.
         """
         try:
-            _make_room(ctx, self._volumes, self._ref)
+            self.again = _make_room(ctx, self._volumes, self._ref)
             self._begun = True
             self._volumes.write_mark(ctx, self._ref, self.mark, new=True)
         except (Unreachable, Cancelled):
             raise
-        except Conflict as error:
+        except Conflict as error:  # also of somebody who was faster
             error.at(path="name")
             raise
         except KilnError as error:
@@ -155,17 +171,6 @@ def tell_users(ctx: Context, domains: Domains, volume: Volume) -> None:
             f" when it stops: it gets the new '{volume.ref}' when it is next started. Save what it needs from the old"
             " one, then shut it down and start it"
         )
-
-
-def taken_by_kiln(kind: str, name: str, mark: Mark) -> Conflict:
-    """The error for a name that a finished object of Kiln has."""
-    owner = f" for {mark.urn}" if mark.urn else ""
-    return Conflict(
-        f"{kind} '{name}' exists already",
-        cause=f"Kiln made it{owner} (operation {mark.operation})",
-        action="choose another name, `pulumi import` it, or, when no stack holds it, remove it with "
-        "`kiln gc --state EXPORT --yes`, given the exports of all stacks",
-    )
 
 
 def _exists(ctx: Context, volumes: Volumes, ref: VolumeRef) -> bool:

@@ -129,14 +129,11 @@ def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return told
 
 
-@pytest.mark.parametrize("mark", ["its mark left", "its mark gone too"])
 @pytest.mark.parametrize("power", ["running", "stopped"])
-def test_a_disk_made_anew_under_a_running_guest_is_told(world: World, warned: list[str], power: str, mark: str) -> None:
+def test_a_disk_made_anew_under_a_running_guest_is_told(world: World, warned: list[str], power: str) -> None:
     disk = world.create("Disk", "data", size="1MiB")
     world.create("Server", "it", disks=[disk.id], powerState=power)
     world.node.volumes.delete(world.context(), VolumeRef(POOL, "data"))
-    if mark == "its mark gone too":
-        world.node.volumes.delete_mark(world.context(), VolumeRef(POOL, "data"))
     world.create("Disk", "data", size="1MiB")
     assert len(warned) == (1 if power == "running" else 0)
     assert all("'it'" in message and "'kiln/data' when it is next started" in message for message in warned)

@@ -12,7 +12,7 @@ from kiln.ports.networks import Network, NetworkSettings, NetworkSpec
 from kiln.ports.nodes import Node
 from kiln.resources.names import listed
 from kiln.resources.network.settings import needs_restart
-from kiln.resources.ownership import finished, held, taken_by_kiln
+from kiln.resources.ownership import finished, refuse_taken
 
 
 def making(node: Node, spec: NetworkSpec, autostart: bool, made: Callable[[Network], None]) -> list[Step]:
@@ -148,20 +148,7 @@ def _make_room(ctx: Context, node: Node, name: str) -> None:
         found = node.networks.get(ctx, name)
     except NotFound:
         return
-    mark = found.mark
-    if mark is not None and mark.phase == "done":
-        raise taken_by_kiln("network", name, mark).at(path="name")
-    if mark is not None and held(mark):
-        raise Conflict(
-            f"network '{name}' is being made by another operation",
-            cause=f"its mark belongs to {mark.urn or 'a running operation'}",
-            action="wait for that run to end, then run again",
-        ).at(path="name")
-    if mark is None:
-        raise Conflict(
-            f"network '{name}' exists already and Kiln did not make it",
-            action=f"choose another name, or `pulumi import kiln:index:Network NAME {found.uuid}`",
-        ).at(path="name")
+    refuse_taken("network", name, found.mark, import_it=f"`pulumi import kiln:index:Network NAME {found.uuid}`")
     try:
         refuse_used(ctx, node, found)
     except Refused as error:

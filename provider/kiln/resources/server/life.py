@@ -7,13 +7,14 @@ from dataclasses import replace
 from functools import partial
 
 from kiln.framework.context import Context
-from kiln.framework.errors import Cancelled, Conflict, InputError, KilnError, NotFound, Unreachable
+from kiln.framework.errors import Cancelled, InputError, KilnError, NotFound, Unreachable
 from kiln.framework.steps import Step
-from kiln.ports.domains import Definition, Domain
+from kiln.ports.definition import Definition
+from kiln.ports.domains import Domain
 from kiln.ports.marks import Mark
 from kiln.ports.nodes import Node
 from kiln.resources import cloning
-from kiln.resources.ownership import Claim, finished, held, release_volume, taken_by_kiln, tell_users
+from kiln.resources.ownership import Claim, finished, refuse_taken, release_volume, tell_users
 from kiln.resources.server import orphans, seeds, storage, waiting
 from kiln.resources.server.build import Work, spec_of
 from kiln.resources.server.layout import Attached
@@ -29,7 +30,6 @@ def making(node: Node, work: Work) -> list[Step]:
         claim = Claim(volumes, storage.root_ref(inputs), _own(work, "root", "disk"))
         steps.append(Step("make root disk", partial(_make_root, node=node, work=work, claim=claim), claim.give_back))
     if storage.wants_seed(inputs):
-        work.instance = storage.instance_id(work.uuid)
         steps.append(_seeding(node, work, _own(work, "seed", "iso")))
     steps.append(
         Step(
@@ -142,7 +142,8 @@ def _make_root(ctx: Context, node: Node, work: Work, claim: Claim) -> None:
     work.marks[ref] = claim.mark
     with cloning.sizing(work.inputs.disk_size, "diskSize"):
         volume = cloning.make(ctx, node.volumes, ref, image[0], work.root_plan.clone)
-    tell_users(ctx, node.domains, volume)
+    if claim.again:
+        tell_users(ctx, node.domains, volume)
     work.root = Attached([volume, *(image if work.root_plan.clone.method == "linked" else [])])
 
 
@@ -162,21 +163,13 @@ def _claim_name(ctx: Context, node: Node, name: str) -> None:
         there = node.domains.by_name(ctx, name)
     except NotFound:
         return
+    refuse_taken("guest", name, there.mark)
+    _clear(ctx, node, there)
+
+
+def _clear(ctx: Context, node: Node, there: Domain) -> None:
     mark = there.mark
-    if mark is None:
-        raise Conflict(
-            f"a guest named '{name}' exists already and Kiln did not make it",
-            action="choose another name, or import it",
-        ).at(path="name")
-    if mark.phase == "done":
-        raise taken_by_kiln("guest", name, mark).at(path="name")
-    if held(mark):
-        what = f"guest '{name}' is being made by another operation"
-        raise Conflict(what, action="wait for that run to end").at(path="name")
-    _clear(ctx, node, there, mark)
-
-
-def _clear(ctx: Context, node: Node, there: Domain, mark: Mark) -> None:
+    assert mark is not None
     ctx.log.info(f"removing guest '{there.name}', which operation {mark.operation} left unfinished")
     node.domains.destroy(ctx, there.uuid)
     node.domains.undefine(ctx, there.uuid)
