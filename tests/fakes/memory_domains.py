@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 
 from kiln.framework.context import Context
 from kiln.framework.errors import Conflict, InputError, KilnError, NotFound, Refused
+from kiln.ports.definition import Definition
 from kiln.ports.domains import (
     Address,
-    Definition,
     DiskSpec,
     Domain,
     DomainDisk,

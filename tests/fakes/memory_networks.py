@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from kiln.framework.context import Context
 from kiln.framework.errors import Conflict, InputError, KilnError, NotFound
-from kiln.ports.networks import Definition, Network, NetworkSettings, NetworkSpec
+from kiln.ports.definition import Definition
+from kiln.ports.networks import Network, NetworkSettings, NetworkSpec
 
 DEFAULT = Network(
     "default",

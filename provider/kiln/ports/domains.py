@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from kiln.framework.context import Context
+from kiln.ports.definition import Definition
 from kiln.ports.marks import Mark
 from kiln.ports.volumes import Volume
 
@@ -189,14 +190,6 @@ class Domain:
     current_vcpus: int | None = None
     live: Live | None = None
     transient: bool = False
-
-
-@dataclass(frozen=True)
-class Definition:
-    """A guest's persistent definition in the platform's own words, its secrets among them: good for putting it back,
-    and for nothing else."""
-
-    text: str = field(repr=False)
 
 
 @dataclass(frozen=True)

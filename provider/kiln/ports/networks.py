@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from kiln.framework.context import Context
+from kiln.ports.definition import Definition
 from kiln.ports.marks import Mark
 
 
@@ -76,13 +77,6 @@ class Network:
     autostart: bool = False
     transient: bool = False
     mark: Mark | None = None
-
-
-@dataclass(frozen=True)
-class Definition:
-    """A network's definition in the platform's own words: good for putting it back, and for nothing else."""
-
-    text: str = field(repr=False)
 
 
 class Networks(Protocol):

@@ -24,9 +24,9 @@ from kiln.platforms.libvirt.uris import is_local, is_session
 from kiln.platforms.libvirt.xml import metadata
 from kiln.platforms.libvirt.xml.domain import domain as domain_document
 from kiln.platforms.libvirt.xml.text import dump, parse
+from kiln.ports.definition import Definition
 from kiln.ports.domains import (
     Address,
-    Definition,
     DiskSpec,
     Domain,
     DomainDisk,

@@ -18,8 +18,9 @@ from kiln.platforms.libvirt.uris import is_local
 from kiln.platforms.libvirt.xml import metadata
 from kiln.platforms.libvirt.xml.network import is_bridge, network, told_settings
 from kiln.platforms.libvirt.xml.text import parse
+from kiln.ports.definition import Definition
 from kiln.ports.marks import Mark
-from kiln.ports.networks import Definition, Network, NetworkSettings, NetworkSpec
+from kiln.ports.networks import Network, NetworkSettings, NetworkSpec
 
 T = TypeVar("T")
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from kiln.framework.context import Context
 from kiln.framework.errors import KilnError
-from kiln.ports.domains import BootSpec, Console, Definition, Domain, DomainSpec
+from kiln.ports.definition import Definition
+from kiln.ports.domains import BootSpec, Console, Domain, DomainSpec
 from kiln.ports.marks import Mark
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import VolumeRef
