@@ -13,12 +13,10 @@ from kiln.resources.network.model import NetworkInputs
 _REPLACING = ("name", "node", "mode", "bridge")
 
 
-def require_bridge(ctx: Context, node: Node, inputs: NetworkInputs) -> None:
-    """See that the bridge that a network of mode ``bridge`` names is there. Raises InputError."""
-    if inputs.mode == "bridge" and inputs.bridge and node.networks.has_bridge(ctx, inputs.bridge) is False:
-        raise InputError(
-            "bridge", f"there is no bridge '{inputs.bridge}' on {node.uri}", action="make it, or name another"
-        )
+def require_bridge(ctx: Context, node: Node, name: str, path: str) -> None:
+    """See that a host bridge is there, where anybody can tell. Raises InputError at ``path``."""
+    if node.networks.has_bridge(ctx, name) is False:
+        raise InputError(path, f"there is no bridge '{name}' on {node.uri}", action="make it, or name another")
 
 
 def refuse_unusable(ctx: Context, node: Node, new: NetworkInputs, old: NetworkInputs) -> None:
@@ -35,8 +33,9 @@ def refuse_unusable(ctx: Context, node: Node, new: NetworkInputs, old: NetworkIn
             f"'{name}' is there only while the network '{old.name}' is, which this change deletes",
             action="name a bridge of the host's",
         )
-    require_bridge(ctx, node, new)
-    if new.mode != "bridge" and name != its_own and _taken(ctx, node, name):
+    if new.mode == "bridge":
+        require_bridge(ctx, node, name, "bridge")
+    elif name != its_own and _taken(ctx, node, name):
         raise InputError(
             "bridge",
             f"there is an interface or a network's bridge '{name}' on {node.uri} already",

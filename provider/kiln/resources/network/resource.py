@@ -96,7 +96,8 @@ class Network(Resource[NetworkInputs, NetworkState]):
         """Define the network, start it and mark it done; undone on failure."""
         node = self._site.node_to_change(ctx, inputs.node)
         _require_system(node)
-        require_bridge(ctx, node, inputs)
+        if inputs.mode == "bridge" and inputs.bridge is not None:
+            require_bridge(ctx, node, inputs.bridge, "bridge")
         mark = new_mark(ctx, "network", seconds=self.timeout)
         spec = ports.NetworkSpec(inputs.name, str(uuids.uuid4()), settings_of(inputs), mark)
         identity, made = node.identity(ctx), list[ports.Network]()

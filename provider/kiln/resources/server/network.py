@@ -5,6 +5,7 @@ from __future__ import annotations
 from kiln.framework.context import Context
 from kiln.framework.errors import InputError, NotFound
 from kiln.ports.nodes import Node
+from kiln.resources.network.bridges import require_bridge
 from kiln.resources.server.layout import Ground, nic_specs
 from kiln.resources.server.model import ServerInputs
 
@@ -16,10 +17,8 @@ def require_networks(ctx: Context, node: Node, inputs: ServerInputs, ground: Gro
         path = f"networks[{index}]" if stated else "networks"
         if nic.network is not None:
             _require_network(ctx, node, nic.network, f"{path}.network" if stated else path)
-        elif nic.bridge is not None and node.networks.has_bridge(ctx, nic.bridge) is False:
-            raise InputError(
-                f"{path}.bridge", f"there is no bridge '{nic.bridge}' on {node.uri}", action="make it, or name another"
-            )
+        elif nic.bridge is not None:
+            require_bridge(ctx, node, nic.bridge, f"{path}.bridge")
 
 
 def _require_network(ctx: Context, node: Node, name: str, path: str) -> None:
