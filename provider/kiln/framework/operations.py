@@ -78,14 +78,8 @@ def _automatic_name(logical_name: str, autoname: Autoname | None) -> str:
 
 def diff(ctx: Context, resource: AnyResource, id: str, state: Data, olds: Data, news: Data) -> Plan:
     """The plan from the old inputs to the new ones; the impact of every change is told to the user."""
-    plan = resource.diff(
-        ctx,
-        id,
-        parse_old(resource.State, reveal(state)),
-        parse_old(resource.Inputs, reveal(olds)),
-        parse(resource.Inputs, reveal(news)),
-    )
-    plan = replace(plan, changes=(*plan.changes, *_unfinished(resource, state)))
+    before, old = parse_old(resource.State, reveal(state)), parse_old(resource.Inputs, reveal(olds))
+    plan = _with_unfinished(resource.diff(ctx, id, before, old, parse(resource.Inputs, reveal(news))), resource, state)
     plan = plan.concealing({path for data in (state, olds, news) for path in secret_paths(data)})
     name = news.get("name") or id
     for change in plan.changes:
@@ -93,13 +87,14 @@ def diff(ctx: Context, resource: AnyResource, id: str, state: Data, olds: Data, 
     return plan
 
 
-def _unfinished(resource: AnyResource, state: Data) -> list[Change]:
-    """What a state says is to be done though no input changed."""
-    return [
+def _with_unfinished(plan: Plan, resource: AnyResource, state: Data) -> Plan:
+    """The plan with what a state says is to be done though no input changed."""
+    changes = [
         Change((key,), "delete", Impact.LIVE, place.name, reveal(state[key]), None, reason=place.facts.unfinished)
         for key, place in unfinished(resource.State).items()
         if state.get(key) is not None
     ]
+    return replace(plan, changes=(*plan.changes, *changes))
 
 
 def create(ctx: Context, resource: AnyResource, inputs: Data, *, preview: bool = False) -> Outcome:
@@ -143,8 +138,7 @@ def update(
     old = parse_old(resource.Inputs, reveal(olds))
     before = parse_old(resource.State, reveal(state))
     if preview:
-        plan = resource.diff(ctx, id, before, old, new)
-        plan = replace(plan, changes=(*plan.changes, *_unfinished(resource, state)))
+        plan = _with_unfinished(resource.diff(ctx, id, before, old, new), resource, state)
         after = new.wire()
         known = before.wire()
         for key, depends in _outputs(resource.State):
