@@ -382,3 +382,11 @@ def test_a_guest_that_somebody_renamed_is_renamed_back_with_its_root_disk(world:
     assert (domain.name, domain.state) == ("it", power)
     assert world.diff("Server", changed, name="it").empty
     assert world.diff("Server", changed, name="other").replaces
+
+
+def test_a_renamed_guest_without_an_image_is_replaced(world: World) -> None:
+    disk = world.create("Disk", "data", size="1MiB").id
+    made = world.create("Server", "it", disks=[disk], powerState="stopped")
+    guest = world.node.domains.guests[made.id]
+    guest.domain = replace(guest.domain, name="theirs")
+    assert world.diff("Server", seen(world, made), name="it").replaces
