@@ -11,15 +11,17 @@ from tools import console
 from tools.console import CommandFailed, ConsoleError, LoginRefused, login
 
 GUEST = r"""#!/bin/sh
-# virsh -c URI console DOMAIN --force, with getty, login and a shell behind it
+# virsh -c URI console DOMAIN --force, with getty, login and a shell behind it. Where $SECOND is, it is login that asks
+# for the name, once and late, and takes an empty line for the name of a user.
 [ "$4" = web ] || { echo "error: failed to get domain '$4'"; exit 1; }
 echo "Connected to domain '$4'"
 echo "Escape character is ^] (Ctrl + ])"
 state=$STATE
 while :; do
   if [ ! -e "$state" ]; then
+    [ ! -e "$SECOND" ] || sleep 1.5
     printf '\r\nweb login: '; read -r user
-    [ -n "$user" ] || continue
+    [ -n "$user" ] || rm "$SECOND" 2>/dev/null || continue
     printf 'Password: '; stty -echo; read -r password
     dropped=$(cat "$DROP" 2>/dev/null); rm -f "$DROP"
     case $dropped in part) password=ame ;; whole) read -r password ;; esac
@@ -47,6 +49,7 @@ def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(console, "ANSWER_TIMEOUT", 2.0)
     monkeypatch.setenv("DROP", str(tmp_path / "drop"))
     monkeypatch.setenv("STATE", str(tmp_path / "logged-in"))
+    monkeypatch.setenv("SECOND", str(tmp_path / "second"))
     return tmp_path / "logged-in"
 
 
@@ -74,6 +77,15 @@ def test_a_password_that_was_dropped_is_typed_again(state: Path, dropped: str) -
     with login("test:///default", "web", "root", "sesame", 20) as session:
         assert session.run("echo in") == "in"
     assert not (state.parent / "drop").exists()
+
+
+def test_the_name_is_not_typed_where_login_asks_for_the_password_of_an_empty_line(
+    monkeypatch: pytest.MonkeyPatch, state: Path
+) -> None:
+    monkeypatch.setattr(console, "PASSWORD_PAUSES", (0.1,))
+    (state.parent / "second").touch()
+    with login("test:///default", "web", "root", "sesame", 20) as session:
+        assert session.run("echo in") == "in"
 
 
 def test_a_command_that_fails_is_told_with_its_output(state: Path) -> None:
