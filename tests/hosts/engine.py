@@ -243,8 +243,8 @@ class DynamicPlugin(Client):
 
 @cache
 def _serialized(stub: Stub) -> str:
-    """The stub as it is stored with each resource. Pulumi wraps a method of the pickler once more for each resource, so
-    that after some 900 nothing can be pickled any more in this process."""
+    """The stub as it is stored with each resource. Pulumi wraps the pickler's way with dicts once more each time, so
+    that after some 900 times no dict can be pickled in this process; a stub holds none."""
     from pulumi.dynamic.dynamic import serialize_provider
 
     return str(serialize_provider(stub))

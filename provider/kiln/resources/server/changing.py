@@ -48,7 +48,7 @@ def changing(ctx: Context, node: Node, work: Work, changed: set[str], state: Ser
     active = domain.state in ("running", "paused")
     pending, live = set(state.pending_restart or ()), domain.live
     again = storage.wants_seed(new) and _told_again(changed, pending, new, under_way=work.seed is not None)
-    changed = changed - {"first_boot"} | ({"first_boot"} if again else set())
+    changed = changed | {"first_boot"} if again else changed - {"first_boot"}
     renamed = domain.name != new.name
     restarts = bool(changed - _APART - HOT) or (live is not None and crowded(state, new, live.free_slots))
     stays_on = not restarts and new.power_state == "running"

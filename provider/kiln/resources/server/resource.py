@@ -120,6 +120,7 @@ class Server(Resource[ServerInputs, ServerState]):
         node = self._site.node_to_change(ctx, inputs.node)
         self._site.ensure_pool(ctx, inputs.node, inputs.pool)
         work = Work(inputs, str(uuids.uuid4()), new_mark(ctx, "server", seconds=self.timeout), is_new=True)
+        work.instance = storage.instance_id(work.uuid)
         work.ground = ground_of(ctx, self._site, node, inputs.node)
         work.root_plan = storage.plan_root(ctx, node.volumes, inputs)
         work.disks = storage.used_disks(ctx, node.volumes, inputs)
