@@ -10,7 +10,7 @@ from kiln.framework import operations
 from kiln.framework.context import Context
 from kiln.framework.errors import InputError, InputErrors, KilnError, PartialCreate
 from kiln.framework.model import Model
-from kiln.framework.operations import Autoname
+from kiln.framework.operations import Autoname, Outcome
 from kiln.framework.plan import Plan
 from kiln.framework.resource import Created, Found, Resource
 from kiln.framework.values import UNKNOWN, Reference, Secret
@@ -180,6 +180,27 @@ def test_a_read_keeps_what_was_secret_before(car: Car) -> None:
     assert found.inputs is not None
     assert found.inputs["paint"] == Secret("red")
     assert found.state["paint"] == Secret("red")
+
+
+def recorded(car: Car) -> tuple[dict[str, Any], dict[str, Any]]:
+    inputs = check(car, {"paint": "red"})
+    return inputs, operations.create(Context(), car, inputs).state
+
+
+def test_what_is_as_it_was_recorded_is_said_to_be_the_same(car: Car) -> None:
+    inputs, state = recorded(car)
+    found = operations.read(Context(), car, "car", inputs, state)
+    assert found == Outcome("car", state, inputs)
+    assert found.same
+
+
+@pytest.mark.parametrize("change", [{"weight": 1}, {"pin": "1234"}, {"serial": "s2"}])
+def test_what_is_not_as_it_was_recorded_is_written_anew(car: Car, change: dict[str, Any]) -> None:
+    """A value that is to be secret and was not recorded as one counts as changed."""
+    inputs, state = recorded(car)
+    found = operations.read(Context(), car, "car", inputs, state | change)
+    assert found == Outcome("car", state, inputs)
+    assert not found.same
 
 
 def test_an_import_comes_without_inputs_and_state(car: Car) -> None:
