@@ -237,6 +237,22 @@ def test_devices_are_plugged_into_a_running_guest_and_not_into_its_definition(
     assert (list(found.disks), list(found.nics)) == ([], [])
 
 
+def test_the_cable_of_an_interface_is_pulled_and_plugged_in_while_the_guest_runs(
+    node: Node, ctx: Context, name: str
+) -> None:
+    nic = NicSpec("52:54:00:00:00:07", network="default", link="down")
+    wanted = spec(name, nics=(nic,))
+    node.domains.define(ctx, wanted)
+    node.domains.start(ctx, wanted.uuid)
+    found = node.domains.get(ctx, wanted.uuid)
+    assert found.live is not None
+    assert [nic.link for nic in (*found.nics, *found.live.nics)] == ["down", "down"]
+    node.domains.replug(ctx, wanted.uuid, replace(nic, link="up"), {})
+    found = node.domains.get(ctx, wanted.uuid)
+    assert found.live is not None
+    assert [nic.link for nic in (*found.nics, *found.live.nics)] == ["down", "up"]
+
+
 def test_a_cd_is_changed_and_its_drive_taken_while_the_guest_runs(
     node: Node, ctx: Context, pool: str, name: str
 ) -> None:

@@ -318,6 +318,7 @@ def told_nic(nic: NicSpec) -> DomainNic:
         kind="network" if nic.network is not None else "bridge" if nic.bridge is not None else "user",
         source=nic.network if nic.network is not None else nic.bridge,
         model=nic.model,
+        link=nic.link,
         boot_order=nic.boot_order,
     )
 

@@ -12,6 +12,7 @@ from kiln.ports.marks import Mark
 from kiln.ports.volumes import Volume
 
 PowerState = Literal["running", "stopped", "paused", "crashed", "saved"]
+LinkState = Literal["up", "down"]
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,13 @@ class DiskSpec:
 @dataclass(frozen=True)
 class NicSpec:
     """A network interface. Exactly one of ``network`` (libvirt network) and ``bridge`` (host bridge) is set, or neither
-    for user-mode networking. ``mac`` is lower case with colons."""
+    for user-mode networking. ``mac`` is lower case with colons. ``link`` says whether its cable is plugged in."""
 
     mac: str
     network: str | None = None
     bridge: str | None = None
     model: str = "virtio"
+    link: LinkState = "up"
     boot_order: int | None = None
 
     @property
@@ -115,6 +117,7 @@ class DomainNic:
     kind: str
     source: str | None
     model: str | None
+    link: LinkState = "up"
     boot_order: int | None = None
 
     @property

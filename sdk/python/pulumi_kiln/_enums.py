@@ -13,6 +13,7 @@ __all__ = [
     'DiskFormat',
     'ImageFormat',
     'NetworkMode',
+    'NicLinkState',
     'NicModel',
     'NodeAccelerator',
     'ServerCpuMode',
@@ -63,6 +64,12 @@ class NetworkMode(_builtins.str, Enum):
     ROUTED = "routed"
     ISOLATED = "isolated"
     BRIDGE = "bridge"
+
+
+@pulumi.type_token("kiln:index:NicLinkState")
+class NicLinkState(_builtins.str, Enum):
+    UP = "up"
+    DOWN = "down"
 
 
 @pulumi.type_token("kiln:index:NicModel")

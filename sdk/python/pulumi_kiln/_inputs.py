@@ -418,6 +418,10 @@ class NicArgsDict(TypedDict):
     """
     Name of the host bridge it is connected to, instead of a network.
     """
+    link_state: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'NicLinkState']]]]
+    """
+    Whether the interface's cable is plugged in, as the guest sees it.
+    """
     mac: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
     MAC address. Default: derived from the server's UUID, so that it never changes.
@@ -435,6 +439,7 @@ class NicArgsDict(TypedDict):
 class NicArgs:
     def __init__(__self__, *,
                  bridge: pulumi.Input[Optional[_builtins.str]] = None,
+                 link_state: pulumi.Input[Optional[Union[_builtins.str, 'NicLinkState']]] = None,
                  mac: pulumi.Input[Optional[_builtins.str]] = None,
                  model: pulumi.Input[Optional[Union[_builtins.str, 'NicModel']]] = None,
                  network: pulumi.Input[Optional[_builtins.str]] = None):
@@ -442,12 +447,17 @@ class NicArgs:
         A network interface.
 
         :param pulumi.Input[_builtins.str] bridge: Name of the host bridge it is connected to, instead of a network.
+        :param pulumi.Input[Union[_builtins.str, 'NicLinkState']] link_state: Whether the interface's cable is plugged in, as the guest sees it.
         :param pulumi.Input[_builtins.str] mac: MAC address. Default: derived from the server's UUID, so that it never changes.
         :param pulumi.Input[Union[_builtins.str, 'NicModel']] model: Device model that the guest sees.
         :param pulumi.Input[_builtins.str] network: Name of the libvirt network it is connected to.
         """
         if bridge is not None:
             pulumi.set(__self__, "bridge", bridge)
+        if link_state is None:
+            link_state = 'up'
+        if link_state is not None:
+            pulumi.set(__self__, "link_state", link_state)
         if mac is not None:
             pulumi.set(__self__, "mac", mac)
         if model is None:
@@ -468,6 +478,18 @@ class NicArgs:
     @bridge.setter
     def bridge(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "bridge", value)
+
+    @_builtins.property
+    @pulumi.getter(name="linkState")
+    def link_state(self) -> pulumi.Input[Optional[Union[_builtins.str, 'NicLinkState']]]:
+        """
+        Whether the interface's cable is plugged in, as the guest sees it.
+        """
+        return pulumi.get(self, "link_state")
+
+    @link_state.setter
+    def link_state(self, value: pulumi.Input[Optional[Union[_builtins.str, 'NicLinkState']]]):
+        pulumi.set(self, "link_state", value)
 
     @_builtins.property
     @pulumi.getter

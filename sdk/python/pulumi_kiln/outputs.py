@@ -420,8 +420,26 @@ class Nic(dict):
     """
     A network interface.
     """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "linkState":
+            suggest = "link_state"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in Nic. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        Nic.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        Nic.__key_warning(key)
+        return super().get(key, default)
+
     def __init__(__self__, *,
                  bridge: Optional[_builtins.str] = None,
+                 link_state: Optional[_builtins.str] = None,
                  mac: Optional[_builtins.str] = None,
                  model: Optional[_builtins.str] = None,
                  network: Optional[_builtins.str] = None):
@@ -429,12 +447,17 @@ class Nic(dict):
         A network interface.
 
         :param _builtins.str bridge: Name of the host bridge it is connected to, instead of a network.
+        :param Union[_builtins.str, 'NicLinkState'] link_state: Whether the interface's cable is plugged in, as the guest sees it.
         :param _builtins.str mac: MAC address. Default: derived from the server's UUID, so that it never changes.
         :param Union[_builtins.str, 'NicModel'] model: Device model that the guest sees.
         :param _builtins.str network: Name of the libvirt network it is connected to.
         """
         if bridge is not None:
             pulumi.set(__self__, "bridge", bridge)
+        if link_state is None:
+            link_state = 'up'
+        if link_state is not None:
+            pulumi.set(__self__, "link_state", link_state)
         if mac is not None:
             pulumi.set(__self__, "mac", mac)
         if model is None:
@@ -451,6 +474,14 @@ class Nic(dict):
         Name of the host bridge it is connected to, instead of a network.
         """
         return pulumi.get(self, "bridge")
+
+    @_builtins.property
+    @pulumi.getter(name="linkState")
+    def link_state(self) -> Optional[_builtins.str]:
+        """
+        Whether the interface's cable is plugged in, as the guest sees it.
+        """
+        return pulumi.get(self, "link_state")
 
     @_builtins.property
     @pulumi.getter

@@ -83,8 +83,8 @@ def waiting(domain: Domain) -> list[str]:
     return [name for name, differs in found.items() if differs]
 
 
-def _card(nic: DomainNic) -> tuple[str, str | None, str | None]:
-    return nic.mac, nic.source, nic.model
+def _card(nic: DomainNic) -> tuple[str | None, ...]:
+    return nic.mac, nic.source, nic.model, nic.link
 
 
 def _defined(domain: Domain) -> _View:
@@ -184,7 +184,7 @@ def _nic_drift(
     before = list((state.interfaces if state is not None else None) or [])
     same = len(asked) == len(seen) and all(
         nic.mac == (want.mac or mac_address(uuid, index))
-        and (nic.model or "virtio") == want.model
+        and ((nic.model or "virtio"), nic.link) == (want.model, want.link_state)
         and _connected_as(nic, want, before[index] if index < len(before) else None)
         for index, (want, nic) in enumerate(zip(asked, seen, strict=False))
     )
@@ -197,6 +197,7 @@ def _nic_drift(
                 bridge=nic.bridge,
                 mac=nic.mac,
                 model=nic.model if nic.model in ("virtio", "e1000", "e1000e", "rtl8139") else "virtio",
+                link_state=nic.link,
             )
             for nic in seen
         ]

@@ -151,6 +151,7 @@ def nic_specs(inputs: ServerInputs, uuid: str, ground: Ground, places: Mapping[B
             network=None if nic.bridge else nic.network or (None if ground.session else ground.network),
             bridge=nic.bridge,
             model=nic.model,
+            link=nic.link_state,
             boot_order=_place(places, "network", index),
         )
         for index, nic in enumerate(nics_of(inputs))

@@ -59,6 +59,9 @@ class Nic(Model):
     model: Literal["virtio", "e1000", "e1000e", "rtl8139"] = prop(
         "Device model that the guest sees.", default="virtio", impact=Impact.LIVE
     )
+    link_state: Literal["up", "down"] = prop(
+        "Whether the interface's cable is plugged in, as the guest sees it.", default="up", impact=Impact.LIVE
+    )
 
 
 class Boot(Model):

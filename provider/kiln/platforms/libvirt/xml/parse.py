@@ -130,6 +130,7 @@ def _nic(found: Element) -> DomainNic:
         kind=kind,
         source=_attribute(found, "source", kind),
         model=_attribute(found, "model", "type"),
+        link="down" if _attribute(found, "link", "state") == "down" else "up",
         boot_order=None if order is None else int(order),
     )
 
