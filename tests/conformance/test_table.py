@@ -97,7 +97,7 @@ def test_each_change_has_its_impact_and_is_told_at_its_path(served: Served, row:
         assert set(difference.detailedDiff) == row.told
         assert all(one.inputDiff for one in difference.detailedDiff.values())
         for path in row.told:
-            restarts = [text for text in served.engine.texts() if path in text and "restart" in text]
+            restarts = [text for text in served.engine.texts() if path in text and ", restart" in text]
             assert bool(restarts) == (row.impact is Impact.RESTART)
 
 

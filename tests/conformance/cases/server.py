@@ -76,6 +76,7 @@ def prepare(world: World) -> dict[str, Any]:
         "waitFor": "firstBoot",
         "waitTimeout": 30,
         "shutdownTimeout": 5,
+        "restartPolicy": "allowed",
         "description": "the first",
         "platformConfig": {"machine": "q35"},
     }
@@ -227,6 +228,7 @@ SERVER = Case(
         Change({"waitFor": "none"}, Impact.LIVE),
         Change({"waitTimeout": 60}, Impact.LIVE),
         Change({"shutdownTimeout": 60}, Impact.LIVE),
+        Change({"restartPolicy": "deferred"}, Impact.LIVE),
         Change({"description": None}, Impact.LIVE),
         Change({"platformConfig": {"machine": "pc"}}, Impact.RESTART, ("platformConfig.machine",), ("platformConfig",)),
     ),
@@ -259,6 +261,7 @@ SERVER = Case(
         "waitFor": KILN_ONLY,
         "waitTimeout": KILN_ONLY,
         "shutdownTimeout": KILN_ONLY,
+        "restartPolicy": KILN_ONLY,
     },
     import_id="it",
     untold={

@@ -44,6 +44,7 @@ def told_domain(document: str, *, state: PowerState, autostart: bool) -> Domain:
         current_memory=None if current is None else _memory(current),
         current_vcpus=int(vcpu.get("current", vcpus)) if vcpu is not None else None,
         console_log=_attribute(root, "devices/serial/log", "file"),
+        asked=kept.asked,
     )
 
 
@@ -57,6 +58,7 @@ def told_live(document: str) -> tuple[Live, int | None]:
         disks=tuple(map(_disk, root.findall("devices/disk"))),
         nics=tuple(map(_nic, root.findall("devices/interface"))),
         free_slots=_free_slots(root),
+        asked=metadata.told(metadata.find(root)).asked,
     )
     port = int(_attribute(root, "devices/graphics[@type='vnc']", "port") or -1)
     return live, port if port > 0 else None
