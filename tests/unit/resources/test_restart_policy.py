@@ -169,8 +169,9 @@ def test_a_disk_taken_from_a_running_guest_is_given_back_while_it_runs(world: Wo
     made = world.update("Server", made, memory="1GiB")
     live = guest(world, made).live
     assert live is not None
-    play(world, made, disks=tuple(one for one in live.disks if one.target != "vdb"))
+    play(world, made, disks=tuple(one for one in live.disks if one.target != "vdb"), free_slots=1)
     found = seen(world, made)
+    assert world.diff("Server", found, disks=[disk]).impact is Impact.LIVE
     assert ("disks" in (found.inputs or {}), found.state["unfinished"]) == (False, ["disks"])
     updated = world.update("Server", found, disks=[disk])
     assert (updated.state["pendingRestart"], updated.state.get("unfinished")) == (["memory"], None)
@@ -237,7 +238,7 @@ def test_a_name_that_a_refresh_found_waits_until_the_guest_is_off(world: World, 
     known = world.node.domains.guests[made.id]
     known.domain = replace(known.domain, name="theirs")
     found = seen(world, made)
-    wanted = {"name": "it", "restartPolicy": "deferred"}
+    wanted: dict[str, Any] = {"name": "it", "restartPolicy": "deferred"}
     (change,) = [one for one in said(world.diff("Server", found, **wanted)) if one.startswith("name")]
     assert change == (
         "name theirs → it, deferred: it was renamed on the node, and is renamed back, waits until the guest is off"

@@ -37,11 +37,11 @@ def fits(domain: Domain, inputs: ServerInputs) -> bool:
 
 
 def free_slots(domain: Domain, inputs: ServerInputs) -> int | None:
-    """How many disks and interfaces may come, besides those that wait for a start, to a guest that is not to be
-    restarted; None where that is not known."""
-    if domain.live is None or domain.live.free_slots is None:
+    """How many disks and interfaces a running guest takes, none while some wait for its next start since they had no
+    room; None where that is not known."""
+    if domain.live is None:
         return None
-    return max(0, domain.live.free_slots - missing(domain, inputs))
+    return domain.live.free_slots if fits(domain, inputs) else 0
 
 
 def that_fit(changes: Sequence[HotChange], live: Live) -> list[HotChange]:
