@@ -276,3 +276,25 @@ SERVER = Case(
     stumble=Stumble(guests_panic, "panicked: VFS", boots_after_all),
     secrets=("sesame-sesame", "secret-package"),
 )
+
+
+# --- one that is not to be restarted ---------------------------------------------------------------------------------
+
+
+def prepare_unstopped(world: World) -> dict[str, Any]:
+    return {**prepare(world), "restartPolicy": "deferred"}
+
+
+UNSTOPPED = replace(
+    SERVER,
+    name="server-deferred",
+    prepare=prepare_unstopped,
+    changes=tuple(
+        replace(change, impact=Impact.DEFERRED) if change.impact is Impact.RESTART else change
+        for change in SERVER.changes
+        if "restartPolicy" not in change.inputs
+    ),
+    drifts=tuple(drift for drift in SERVER.drifts if drift.property != "name"),
+    unseen={**SERVER.unseen, "name": "a guest that runs is not renamed back, and that waits"},
+    untold={**SERVER.untold, "restartPolicy": KILN_ONLY},
+)

@@ -248,6 +248,18 @@ def test_a_name_that_a_refresh_found_waits_until_the_guest_is_off(world: World, 
     assert steady(world, updated)
 
 
+def test_what_waits_is_known_of_a_guest_that_somebody_else_made_and_started(world: World, made: Outcome) -> None:
+    world.node.domains._change(made.id, mark=None, asked={})
+    play(world, made, asked={})
+    changed = world.update("Server", made, cpuMode="maximum")
+    assert changed.state["pendingRestart"] == ["cpuMode"]
+    assert steady(world, changed)
+    changed = world.update("Server", changed, graphics="vnc")
+    assert changed.state["pendingRestart"] == ["cpuMode", "graphics"]
+    start_again(world, made)
+    assert "pendingRestart" not in seen(world, changed).state
+
+
 def test_a_guest_that_is_off_or_to_be_stopped_has_nothing_that_waits(world: World, made: Outcome) -> None:
     stopped = world.update("Server", made, memory="1GiB", powerState="stopped")
     assert "pendingRestart" not in stopped.state
