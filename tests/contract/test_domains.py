@@ -111,6 +111,29 @@ def test_redefining_keeps_the_guest_and_changes_it(node: Node, ctx: Context, nam
     assert changed.autostart
 
 
+def test_a_running_guest_keeps_what_it_was_started_with_until_it_is_started_again(
+    node: Node, ctx: Context, pool: str, name: str
+) -> None:
+    wanted = spec(name, disks=(bootable(node, ctx, VolumeRef(pool, "disk")),), asked={"boot": "0", "graphics": "0"})
+    assert node.domains.define(ctx, wanted).asked == wanted.asked
+    assert heard(ctx, node.domains.start(ctx, wanted.uuid, with_console=True))
+    changed = replace(wanted, asked={"boot": "1", "graphics": "0"}, memory=96 << 10)
+    node.domains.define(ctx, changed)
+    node.domains.set_mark(ctx, wanted.uuid, replace(MARK, phase="done", holder=None))
+    node.domains.set_description(ctx, wanted.uuid, "new")
+    for told in (node.domains.get(ctx, wanted.uuid), *(one for one in node.domains.list(ctx) if one.name == name)):
+        assert told.live is not None
+        assert (told.asked, told.live.asked) == (changed.asked, wanted.asked)
+        assert (told.memory, told.live.memory) == (96 << 10, 64 << 10)
+        assert (told.mark, told.description) == (replace(MARK, phase="done", holder=None), "new")
+    node.domains.destroy(ctx, wanted.uuid)
+    assert node.domains.get(ctx, wanted.uuid).live is None
+    node.domains.start(ctx, wanted.uuid)
+    again = node.domains.get(ctx, wanted.uuid)
+    assert again.live is not None
+    assert (again.live.asked, again.live.memory) == (changed.asked, 96 << 10)
+
+
 def test_settings_are_told_as_they_were_asked_for_and_a_cpu_that_nobody_chose_is_not(
     node: Node, ctx: Context, pool: str, name: str
 ) -> None:

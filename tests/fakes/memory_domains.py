@@ -134,7 +134,7 @@ class MemoryDomains:
                 guest.console += guest.says
                 guest.starts += 1
                 domain = guest.domain
-                guest.live = Live(domain.memory, domain.vcpus, domain.disks, domain.nics)
+                guest.live = Live(domain.memory, domain.vcpus, domain.disks, domain.nics, asked=domain.asked)
             self._change(uuid, state="running")
             return MemoryConsole(guest) if with_console else None
 
@@ -342,6 +342,7 @@ def _told(spec: DomainSpec, state: PowerState, *, autostart: bool) -> Domain:
         mark=spec.mark,
         metadata=dict(spec.metadata),
         platform_config=dict(spec.platform_config),
+        asked=dict(spec.asked),
         vnc_port=None,
         console_log=f"/memory/{spec.uuid}.log",
     )

@@ -135,13 +135,19 @@ def read(ctx: Context, resource: AnyResource, id: str, inputs: Data | None, stat
 def update(
     ctx: Context, resource: AnyResource, id: str, state: Data, olds: Data, news: Data, *, preview: bool = False
 ) -> Outcome:
-    """Change the object. In a preview, outputs that a changed input may alter are unknown and the others stay."""
+    """Change the object. In a preview, outputs that a changed input may alter are unknown and the others stay.
+
+    Raises:
+        InputErrors: what the plan refuses; an update itself refuses it too, before it does anything.
+    """
     secrets = set(secret_paths(news))
     new = parse(resource.Inputs, reveal(news))
     old = parse_old(resource.Inputs, reveal(olds))
     before = parse_old(resource.State, reveal(state))
     if preview:
         plan = _with_unfinished(resource.diff(ctx, id, before, old, new), resource, state)
+        if plan.refused:
+            raise InputErrors(plan.refused)
         after = new.wire()
         known = before.wire()
         for key, depends in _outputs(resource.State):

@@ -69,7 +69,8 @@ class DomainSpec:
     fits it.
 
     ``graphics_password`` is only set when ``graphics`` is ``vnc``. ``metadata`` are free key/value pairs kept in the
-    domain's metadata. ``platform_config`` holds platform settings that have no property of their own.
+    domain's metadata. ``platform_config`` holds platform settings that have no property of their own. ``asked`` are
+    digests of what was asked for, kept in the domain's metadata: a guest keeps those that it was started with.
     """
 
     name: str
@@ -89,6 +90,7 @@ class DomainSpec:
     graphics_password: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     platform_config: Mapping[str, str] = field(default_factory=dict)
+    asked: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,8 @@ class Address:
 class Live:
     """What a guest has while it runs, which its definition need not say (memory in KiB).
 
-    ``free_slots`` is how many more disks and interfaces its PCI bus takes, None where that is not known.
+    ``free_slots`` is how many more disks and interfaces its PCI bus takes, None where that is not known. ``asked`` is
+    that of the definition which it was started with.
     """
 
     memory: int
@@ -158,6 +161,7 @@ class Live:
     disks: Sequence[DomainDisk]
     nics: Sequence[DomainNic]
     free_slots: int | None = None
+    asked: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -193,6 +197,7 @@ class Domain:
     current_vcpus: int | None = None
     live: Live | None = None
     transient: bool = False
+    asked: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -257,7 +262,7 @@ class Domains(Protocol):
         """Remove the definition with NVRAM, TPM state, managed save, snapshots; gone is a success."""
 
     def set_mark(self, ctx: Context, uuid: str, mark: Mark) -> None:
-        """Replace the ownership mark, in the persistent and the live definition."""
+        """Replace the ownership mark, and nothing else, in the persistent and the live definition."""
 
     def set_autostart(self, ctx: Context, uuid: str, autostart: bool) -> None:
         """Start the guest with the node, or not."""

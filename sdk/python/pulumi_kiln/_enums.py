@@ -21,6 +21,7 @@ __all__ = [
     'ServerGraphics',
     'ServerOnFirstBootChange',
     'ServerPowerState',
+    'ServerRestartPolicy',
     'ServerWaitFor',
 ]
 
@@ -118,6 +119,13 @@ class ServerOnFirstBootChange(_builtins.str, Enum):
 class ServerPowerState(_builtins.str, Enum):
     RUNNING = "running"
     STOPPED = "stopped"
+
+
+@pulumi.type_token("kiln:index:ServerRestartPolicy")
+class ServerRestartPolicy(_builtins.str, Enum):
+    ALLOWED = "allowed"
+    DEFERRED = "deferred"
+    FORBIDDEN = "forbidden"
 
 
 @pulumi.type_token("kiln:index:ServerWaitFor")

@@ -20,7 +20,7 @@ from tests.conformance.cases.place import PLACE
 from tests.conformance.world import URI, World
 from tests.fakes.memory_domains import MemoryGuest
 
-NIC = {"network": "default", "mac": "52:54:00:00:00:07", "model": "e1000"}
+NIC = {"network": "default", "mac": "52:54:00:00:00:07", "model": "e1000", "linkState": "up"}
 BOOT = {"kernel": "/boot/kernel", "initrd": "/boot/initrd", "cmdline": "quiet", "order": ["hd"]}
 FIRST_BOOT = {
     "hostname": "first",
@@ -76,6 +76,7 @@ def prepare(world: World) -> dict[str, Any]:
         "waitFor": "firstBoot",
         "waitTimeout": 30,
         "shutdownTimeout": 5,
+        "restartPolicy": "allowed",
         "description": "the first",
         "platformConfig": {"machine": "q35"},
     }
@@ -86,7 +87,9 @@ def told_otherwise(property: str, value: Any) -> Change:
 
 
 def wired_otherwise(*paths: str, **nic: str) -> Change:
-    return Change({"networks": [nic]}, Impact.LIVE, tuple(f"networks[0].{path}" for path in paths))
+    return Change(
+        {"networks": [{"linkState": "up", **nic}]}, Impact.LIVE, tuple(f"networks[0].{path}" for path in paths)
+    )
 
 
 def booted_otherwise(path: str, property: str, value: Any) -> Change:
@@ -154,6 +157,10 @@ def gets_another_card(world: World, id: str) -> None:
     world.change_guest(id, nics=(DomainNic("52:54:00:00:00:09", "network", NIC["network"], "virtio"),))
 
 
+def has_its_cable_pulled(world: World, id: str) -> None:
+    world.change_guest(id, nics=(DomainNic(NIC["mac"], "network", NIC["network"], NIC["model"], link="down"),))
+
+
 def loses_its_card(world: World, id: str) -> None:
     world.change_guest(id, nics=())
 
@@ -199,6 +206,7 @@ SERVER = Case(
         wired_otherwise("network", "bridge", bridge="virbr0", mac=NIC["mac"], model="e1000"),
         wired_otherwise("mac", network="default", mac="52:54:00:00:00:08", model="e1000"),
         wired_otherwise("model", network="default", mac=NIC["mac"], model="virtio"),
+        wired_otherwise("linkState", network="default", mac=NIC["mac"], model="e1000", linkState="down"),
         Change({"firmware": "bios"}, Impact.REPLACE),
         booted_otherwise("boot.kernel", "kernel", "/boot/kernel-2"),
         booted_otherwise("boot.initrd", "initrd", "/boot/initrd-2"),
@@ -227,6 +235,7 @@ SERVER = Case(
         Change({"waitFor": "none"}, Impact.LIVE),
         Change({"waitTimeout": 60}, Impact.LIVE),
         Change({"shutdownTimeout": 60}, Impact.LIVE),
+        Change({"restartPolicy": "deferred"}, Impact.LIVE),
         Change({"description": None}, Impact.LIVE),
         Change({"platformConfig": {"machine": "pc"}}, Impact.RESTART, ("platformConfig.machine",), ("platformConfig",)),
     ),
@@ -245,6 +254,7 @@ SERVER = Case(
         Drift("diskSize", has_a_larger_root, "32MiB", refused="cannot shrink from 32MiB"),
         Drift("networks", is_wired_otherwise, [{**NIC, "network": "lab"}]),
         Drift("networks", gets_another_card, [{**NIC, "mac": "52:54:00:00:00:09", "model": "virtio"}]),
+        Drift("networks", has_its_cable_pulled, [{**NIC, "linkState": "down"}]),
         Drift("networks", loses_its_card, []),
     ),
     unseen={
@@ -259,6 +269,7 @@ SERVER = Case(
         "waitFor": KILN_ONLY,
         "waitTimeout": KILN_ONLY,
         "shutdownTimeout": KILN_ONLY,
+        "restartPolicy": KILN_ONLY,
     },
     import_id="it",
     untold={
@@ -272,4 +283,26 @@ SERVER = Case(
     orphan=is_cleared_away,
     stumble=Stumble(guests_panic, "panicked: VFS", boots_after_all),
     secrets=("sesame-sesame", "secret-package"),
+)
+
+
+# --- one that is not to be restarted ---------------------------------------------------------------------------------
+
+
+def prepare_unstopped(world: World) -> dict[str, Any]:
+    return {**prepare(world), "restartPolicy": "deferred"}
+
+
+UNSTOPPED = replace(
+    SERVER,
+    name="server-deferred",
+    prepare=prepare_unstopped,
+    changes=tuple(
+        replace(change, impact=Impact.DEFERRED) if change.impact is Impact.RESTART else change
+        for change in SERVER.changes
+        if "restartPolicy" not in change.inputs
+    ),
+    drifts=tuple(drift for drift in SERVER.drifts if drift.property != "name"),
+    unseen={**SERVER.unseen, "name": "a guest that runs is not renamed back, and that waits"},
+    untold={**SERVER.untold, "restartPolicy": KILN_ONLY},
 )

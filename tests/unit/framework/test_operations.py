@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
@@ -28,12 +29,16 @@ class Car(Resource[CarInputs, CarState]):
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.partial = False
+        self.refused: tuple[InputError, ...] = ()
         self.seen: Any = None
 
     def check(self, ctx: Context, new: CarInputs, old: CarInputs | None) -> CarInputs:
         if new.key == "lost":
             raise InputError("key", "'key' is lost")
         return new
+
+    def diff(self, ctx: Context, id: str, state: CarState, old: CarInputs, new: CarInputs) -> Plan:
+        return replace(super().diff(ctx, id, state, old, new), refused=self.refused)
 
     def create(self, ctx: Context, inputs: CarInputs) -> Created[CarState]:
         self.calls.append("create")
@@ -230,6 +235,14 @@ def test_the_preview_of_an_update_does_not_know_what_a_change_may_alter(car: Car
     after = update_preview(car, {"doors": 2})
     assert after["weight"] is UNKNOWN
     assert after["serial"] == "s1"
+
+
+def test_an_update_that_its_plan_refuses_fails_in_its_preview_and_a_refresh_gets_the_plan(car: Car) -> None:
+    car.refused = (InputError("doors", "they are welded"),)
+    news = check(car, {"doors": 2})
+    assert not operations.diff(Context(), car, "car", {}, {}, news).empty
+    with pytest.raises(InputErrors, match="doors: they are welded"):
+        operations.update(Context(), car, "car", {}, {}, news, preview=True)
 
 
 def test_every_impact_is_told_and_secrets_are_not(car: Car) -> None:

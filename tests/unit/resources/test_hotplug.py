@@ -53,7 +53,7 @@ def live_update(world: World, made: Outcome, **inputs: Any) -> Outcome:
     found = world.read("Server", updated)
     assert found is not None
     assert found.inputs == world.inputs("Server", updated)
-    assert "pendingRestart" not in found.state
+    assert "unfinished" not in found.state
     return updated
 
 
@@ -131,7 +131,7 @@ def test_a_device_that_a_guest_clings_to_is_told_and_taken_by_the_next_run(
     world.node.domains.guests[made.id].clings = False
     found = world.read("Server", made)
     assert found is not None
-    assert found.state["pendingRestart"] == ["disks"]
+    assert found.state["unfinished"] == ["disks"]
     made = world.update("Server", caught.value.outcome, disks=disks[:1])
     assert targets(world, made) == {"vda": "it-root", "vdb": "one", "sda": "it-seed"}
 

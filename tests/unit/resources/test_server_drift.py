@@ -268,10 +268,10 @@ def test_a_definition_that_is_not_what_runs_is_told_and_put_right_while_the_gues
         changes = {"nics": tuple(replace(nic, link="down") for nic in before.nics)}
     world.node.domains._change(running.id, **changes)
     found = seen(world, running)
-    assert (drift(world, running), found.state["pendingRestart"]) == ({}, pending)
+    assert (drift(world, running), found.state["unfinished"]) == ({}, pending)
     assert seen(world, found).state == found.state
     (change,) = world.diff("Server", found).changes
-    assert (change.path, change.impact) == (("pendingRestart",), Impact.LIVE)
+    assert (change.path, change.impact) == (("unfinished",), Impact.LIVE)
     updated = world.update("Server", found)
     after = world.node.domains.get(world.context(), running.id)
     assert (after.disks, after.nics, after.memory, after.vcpus) == (
@@ -281,13 +281,13 @@ def test_a_definition_that_is_not_what_runs_is_told_and_put_right_while_the_gues
         before.vcpus,
     )
     assert after.live is before.live
-    assert "pendingRestart" not in seen(world, updated).state
+    assert "unfinished" not in seen(world, updated).state
 
 
 def test_what_a_running_guest_lost_is_told_alike_by_every_refresh(world: World, running: Outcome) -> None:
     play(world, running, memory=256 << 10)
     first = seen(world, running)
-    assert first.state["pendingRestart"] == ["memory"]
+    assert first.state["unfinished"] == ["memory"]
     second = seen(world, first)
     assert (second.inputs, second.state) == (first.inputs, first.state)
 

@@ -152,13 +152,9 @@ class LibvirtDomains:
         """Replace the ownership mark."""
 
         def work(domain: Any) -> None:
-            found = None
-            with tolerating(ErrorCode.NO_DOMAIN_METADATA):
-                found = parse(domain.metadata(DomainMetadata.ELEMENT, metadata.NAMESPACE, Affect.CONFIG))
-            document = dump(metadata.metadata(replace(metadata.told(found), mark=mark), bare=True))
-            domain.setMetadata(
-                DomainMetadata.ELEMENT, document, metadata.PREFIX, metadata.NAMESPACE, _everywhere(domain)
-            )
+            for side in Affect.CONFIG, Affect.LIVE:
+                if side & _everywhere(domain):
+                    _set_mark(domain, mark, side)
 
         self._change(ctx, "mark", uuid, work)
 
@@ -248,6 +244,15 @@ class LibvirtDomains:
 
 def _everywhere(domain: Any) -> int:
     return Affect.CONFIG | Affect.LIVE if domain.isActive() else Affect.CONFIG
+
+
+def _set_mark(domain: Any, mark: Mark, side: Affect) -> None:
+    """Another mark in one of the two definitions: what else is kept there need not be the same in both."""
+    found = None
+    with tolerating(ErrorCode.NO_DOMAIN_METADATA):
+        found = parse(domain.metadata(DomainMetadata.ELEMENT, metadata.NAMESPACE, side))
+    document = dump(metadata.metadata(replace(metadata.told(found), mark=mark), bare=True))
+    domain.setMetadata(DomainMetadata.ELEMENT, document, metadata.PREFIX, metadata.NAMESPACE, side)
 
 
 def _undefine(domain: Any) -> None:

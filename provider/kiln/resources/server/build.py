@@ -23,7 +23,8 @@ class Work:
     """What the steps of one operation know and leave for each other.
 
     ``before`` is the definition of a guest that runs with it and is about to be restarted with another. ``instance`` is
-    cloud-init's id of the instance that the guest boots as.
+    cloud-init's id of the instance that the guest boots as. ``waits`` are the properties that a guest which runs on is
+    to have at its next start.
     """
 
     inputs: ServerInputs
@@ -41,6 +42,7 @@ class Work:
     console: Console | None = None
     marks: dict[VolumeRef, Mark] = field(default_factory=dict)
     is_new: bool = False
+    waits: frozenset[str] = frozenset()
     first_boot_ended: bool = False
     addresses: list[str] = field(default_factory=list)
     before: Definition | None = None

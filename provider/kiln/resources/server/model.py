@@ -198,6 +198,14 @@ class ServerInputs(Model):
     shutdown_timeout: Annotated[int, AfterValidator(_at_least_one)] = prop(
         "Seconds the guest has to shut down by itself before it is forced off.", default=60, impact=Impact.LIVE
     )
+    restart_policy: Literal["allowed", "deferred", "forbidden"] = prop(
+        "What becomes of a change that takes a restart of a guest that runs: it is restarted; or its definition is "
+        "changed and the guest runs on, has it when whoever it is starts it again, and `pendingRestart` lists it until "
+        "then; or the change is refused. Other changes are made all the same, a replacement too.",
+        default="allowed",
+        impact=Impact.LIVE,
+        unless="`restart` where it becomes `allowed` and something waits for a restart",
+    )
     description: Text | None = prop("Description of the guest in libvirt.", impact=Impact.LIVE)
     platform_config: dict[str, Text] | None = prop(
         "Settings of the platform that have no property of their own. On libvirt: `machine` (QEMU machine type),"
@@ -227,8 +235,27 @@ class ServerState(ServerInputs):
         "The guest's power state.", changes_with=("power_state",)
     )
     pending_restart: list[str] | None = out(
-        "Properties that the guest will have otherwise when it starts again, because its definition was changed and not"
-        " the running guest, or the other way round; or whose change was not finished. The next `up` puts that right.",
+        "Where `restartPolicy` is not `allowed`: the properties that the running guest will have otherwise when it "
+        "starts again. Nothing is done about them until then.",
+        changes_with=(
+            "name",
+            "image",
+            "disks",
+            "memory",
+            "vcpus",
+            "cpu_mode",
+            "networks",
+            "boot",
+            "first_boot",
+            "power_state",
+            "graphics",
+            "restart_policy",
+            "platform_config",
+        ),
+    )
+    unfinished: list[str] | None = out(
+        "Properties whose change was not finished, or that the running guest has otherwise than its definition, because"
+        " somebody changed one and not the other. The next `up` puts that right.",
         unfinished="the definition is put right",
     )
     transient: bool | None = out(

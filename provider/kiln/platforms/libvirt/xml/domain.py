@@ -30,7 +30,8 @@ def domain(spec: DomainSpec, *, console_log: str | None) -> str:
     add(root, "uuid", spec.uuid)
     if spec.description is not None:
         add(root, "description", spec.description)
-    add(root, "metadata").append(metadata(Kept(spec.mark, spec.cpu_mode, spec.metadata, spec.platform_config)))
+    kept = Kept(spec.mark, spec.cpu_mode, spec.metadata, spec.platform_config, spec.asked)
+    add(root, "metadata").append(metadata(kept))
     add(root, "memory", str(spec.memory), unit="KiB")
     add(root, "currentMemory", str(spec.memory), unit="KiB")
     add(root, "vcpu", str(spec.vcpus), placement="static")

@@ -44,6 +44,7 @@ def told_domain(document: str, *, state: PowerState, autostart: bool) -> Domain:
         current_memory=None if current is None else _memory(current),
         current_vcpus=int(vcpu.get("current", vcpus)) if vcpu is not None else None,
         console_log=_attribute(root, "devices/serial/log", "file"),
+        asked=kept.asked,
     )
 
 
@@ -57,6 +58,7 @@ def told_live(document: str) -> tuple[Live, int | None]:
         disks=tuple(map(_disk, findall(root, "devices/disk"))),
         nics=tuple(map(_nic, findall(root, "devices/interface"))),
         free_slots=_free_slots(root),
+        asked=metadata.told(metadata.find(root)).asked,
     )
     vnc = [console for console in findall(root, "devices/graphics") if console.get("type") == "vnc"]
     port = int(vnc[0].get("port") or -1) if vnc else -1
