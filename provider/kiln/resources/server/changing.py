@@ -18,6 +18,7 @@ from kiln.resources.server.hotplug import HotChange, Plug, Replug, Unplug, plugs
 from kiln.resources.server.impact import crowded
 from kiln.resources.server.layout import Attached
 from kiln.resources.server.model import ServerInputs, ServerState
+from kiln.resources.server.overlay import blaming
 
 _APART = frozenset(
     {
@@ -81,7 +82,8 @@ def _redefine(ctx: Context, node: Node, work: Work, *, keep: bool) -> None:
     """The new definition; with ``keep`` the old one is remembered, for a guest that does not start with the new."""
     if keep:
         work.before = node.domains.definition(ctx, work.uuid)
-    work.saw(node.domains.define(ctx, spec_of(work, work.mark)))
+    with blaming(work.inputs, work.hidden):
+        work.saw(node.domains.define(ctx, spec_of(work, work.mark)))
 
 
 def _apply(ctx: Context, node: Node, work: Work, change: HotChange) -> None:

@@ -12,6 +12,7 @@ from kiln.framework.errors import InputError
 from kiln.ports.domains import BootSpec, DiskSpec, DomainSpec, NicSpec
 from kiln.ports.marks import Mark
 from kiln.ports.volumes import Volume
+from kiln.resources.server import overlay
 from kiln.resources.server.model import Boot, BootKind, Nic, ServerInputs
 
 SEED_TARGET = "sda"
@@ -77,6 +78,7 @@ def domain_spec(
         graphics=inputs.graphics,
         graphics_password=vnc_password if inputs.graphics == "vnc" else None,
         platform_config=inputs.platform_config or {},
+        overlay=overlay.specs(inputs),
     )
 
 
