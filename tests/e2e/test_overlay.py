@@ -86,6 +86,7 @@ def test_what_somebody_takes_out_of_the_definition_is_seen_alone_and_put_back(
     ran = inventory.domain(name).ID()
 
     assert stack.refresh().changed == {"update": 1}
+    assert stack.refresh().changed == {}
     entries = stack.resources()[name]["inputs"]["xmlOverlay"]
     assert [sorted(entry) for entry in entries] == [["xpath"], ["attribute", "xpath"], ["remove", "xpath"]]
     preview = stack.preview(make())

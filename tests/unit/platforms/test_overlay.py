@@ -175,6 +175,13 @@ def test_a_check_lets_pass_what_is_not_known_yet() -> None:
         check([put("/domain[", UNKNOWN)])
 
 
+def test_an_entry_without_a_change_does_nothing() -> None:
+    entries = (OverlaySpec("/domain/nowhere"), OverlaySpec("/domain"))
+    check(entries)
+    assert dump(made(*entries)) == dump(made())
+    assert had(made(), *entries) == [True, True]
+
+
 def test_a_check_refuses_a_huge_overlay() -> None:
     with pytest.raises(InputError, match="256 KiB"):
         check([put("/domain", f"<a>{'x' * (MOST_CHARACTERS // 2)}</a>")] * 2)
@@ -212,6 +219,7 @@ def test_entries_that_undo_each_other_are_refused(entries: tuple[OverlaySpec, ..
         ("<memtune><page size='2' unit='M'/></memtune>", "<page size='2048' unit='KiB' nodeset='0'/>"),
         ("<memtune><address bus='0x02'/></memtune>", "<address bus='2' domain='0x0000'/>"),
         ("<memtune><b/><a x='1'>\n  <c/>  </a></memtune>", "<z/><a x='1' y='2'><d/><c/></a><b/>"),
+        ("<memtune><a/></memtune>", "<a>by libvirt</a>"),
         ("<memtune><a/><a x='1'/></memtune>", "<a x='1'/><a/>"),
     ],
 )
@@ -231,6 +239,13 @@ def test_what_libvirt_writes_in_its_own_way_is_there(asked: str, written: str) -
 def test_what_is_otherwise_is_not_there(written: str) -> None:
     asked = "<m><hard_limit unit='G'>1</hard_limit><hard_limit unit='G'>1</hard_limit><soft_limit>1</soft_limit></m>"
     assert had(parse(f"<domain><m>{written}</m></domain>"), put("/domain", asked)) == [False]
+
+
+def test_the_unit_of_an_address_is_no_unit_of_a_size() -> None:
+    disk = "<domain><disk><address type='drive' bus='0' unit='{}'/></disk></domain>"
+    for unit, there in (("1", True), ("2", False)):
+        entry = put("/domain/disk", "<address type='drive' unit='1'/>")
+        assert had(parse(disk.format(unit)), entry) == [there]
 
 
 def test_each_entry_is_told_by_itself_with_the_value_that_an_attribute_has() -> None:

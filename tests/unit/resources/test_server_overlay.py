@@ -105,6 +105,10 @@ def test_a_refresh_tells_the_entry_that_is_not_there_and_the_next_update_puts_it
     assert found is not None
     assert found.inputs is not None
     assert found.inputs["xmlOverlay"] == [ELEMENT, {"xpath": ATTRIBUTE["xpath"]}, REMOVAL]
+    again = world.read("Server", found)
+    assert again is not None
+    assert again.inputs == found.inputs
+    assert world.diff("Server", found).empty, "a program may ignore the change"
     plan = world.diff("Server", found, xmlOverlay=overlay)
     assert [change.path for change in plan.changes] == [("xmlOverlay", 1, "attribute")]
     world.update("Server", found, xmlOverlay=overlay)

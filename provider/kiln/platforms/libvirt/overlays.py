@@ -34,7 +34,7 @@ def check(asked: Sequence[OverlaySpec]) -> None:
     root, before = tree.read(document), owned.owned(document)
     for index, entry in enumerate(asked):
         _check_parts(entry, f"{PROPERTY}[{index}]")
-        if entry.xpath is UNKNOWN:
+        if entry.xpath is UNKNOWN or not entry.asks:
             continue
         found = overlay.select(root, entry, index)
         if found and not has_unknown((entry.xml, entry.attribute, entry.remove)):

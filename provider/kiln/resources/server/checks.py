@@ -13,7 +13,6 @@ from kiln.resources import cloning
 from kiln.resources.names import check_lines, check_node_path, volume_ref
 from kiln.resources.server.layout import direct_boot
 from kiln.resources.server.model import Boot, FirstBoot, Nic, ServerInputs
-from kiln.resources.server.overlay import check_actions
 from kiln.resources.server.storage import wants_seed
 
 
@@ -28,7 +27,6 @@ def refuse_contradictions(inputs: ServerInputs) -> None:
     _check_ids(inputs)
     _check_boot(inputs.boot)
     check_lines(inputs.description, "description")
-    check_actions(inputs.xml_overlay)
     _check_first_boot(inputs.first_boot)
     _check_wait(inputs)
     if inputs.image is None and isinstance(inputs.boot, Boot):

@@ -31,11 +31,14 @@ def stated(spec: OverlaySpec) -> XmlOverlay:
     return XmlOverlay(xpath=spec.xpath, xml=spec.xml, attribute=attribute, remove=spec.remove or None)
 
 
-def check_actions(overlay: Any) -> None:
-    """Refuse an entry that does not state one change, or holds what libvirt gives back otherwise. Raises InputError."""
+def check_actions(overlay: Any, before: Any = None) -> None:
+    """Refuse an entry that does not state one change, or holds what libvirt gives back otherwise. Raises InputError.
+
+    One that is as ``before`` is what a refresh found, where a program ignores the changes of the property.
+    """
     for index, entry in enumerate(overlay if isinstance(overlay, list) else []):
         path = f"xmlOverlay[{index}]"
-        if not isinstance(entry, XmlOverlay):
+        if not isinstance(entry, XmlOverlay) or (isinstance(before, list) and entry in before):
             continue
         if sum((entry.xml is not None, entry.attribute is not None, entry.remove not in (None, False))) != 1:
             raise InputError(

@@ -71,6 +71,7 @@ class Server(Resource[ServerInputs, ServerState]):
         """Resolve the node and the pool; refuse combinations that cannot work."""
         uri = self._site.uri_for(new.node, old.node if old else None)
         refuse_contradictions(new)
+        overlay.check_actions(new.xml_overlay, old.xml_overlay if old else None)
         if uri is not UNKNOWN and isinstance(new.platform_config, dict):
             self._site.nodes.check_settings(uri, new.platform_config)
         if uri is not UNKNOWN and isinstance(new.xml_overlay, list):

@@ -25,11 +25,8 @@ def covers(there: Tree, wanted: Tree) -> bool:
     if there.tag != wanted.tag:
         return False
     has, wants = _scaled(there, wanted), _scaled(wanted, there)
-    return (
-        all(_same(has.get(name), value) for name, value in wants.items() if (there.tag, name) not in _KEPT_BACK)
-        and (not _text(wanted) or _same(has.get(""), wants.get("")))
-        and all_covered(list(there), list(wanted))
-    )
+    told = {name: value for name, value in wants.items() if (there.tag, name) not in _KEPT_BACK and (name or value)}
+    return all(_same(has.get(name), value) for name, value in told.items()) and all_covered(list(there), list(wanted))
 
 
 def all_covered(there: Sequence[Tree], wanted: Sequence[Tree]) -> bool:
@@ -73,8 +70,9 @@ def _scaled(element: Tree, other: Tree) -> dict[str, str]:
     values = {**element.attrib, "": _text(element)}
     if "unit" not in element.attrib and "unit" not in other.attrib:
         return values
-    unit = _BYTES.get(values.pop("unit", "KiB"))
-    if unit is None:
+    unit = _BYTES.get(values.get("unit", "KiB"))
+    if unit is None:  # of something else, such as a disk's address
         return values
+    values.pop("unit", None)
     sizes = {name: number for name in ("", "size") if (number := _number(values.get(name))) is not None}
     return values | {name: str(number * unit) for name, number in sizes.items()}

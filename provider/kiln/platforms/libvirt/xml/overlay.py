@@ -28,6 +28,8 @@ def applied(document: str, overlay: Sequence[OverlaySpec]) -> str:
     """
     root, before = tree.read(document), owned.owned(document)
     for index, entry in enumerate(overlay):
+        if not entry.asks:
+            continue
         found = select(root, entry, index)
         if not found:
             raise InputError(
@@ -126,6 +128,8 @@ def _told(root: Tree, overlay: Sequence[OverlaySpec]) -> list[OverlaySpec]:
 
 def _one(entry: OverlaySpec, found: Sequence[Any], later: Sequence[OverlaySpec]) -> OverlaySpec:
     nothing = OverlaySpec(entry.xpath)
+    if not entry.asks:
+        return entry
     if entry.remove:
         return entry if all(_put_later(one, later) for one in found) else nothing
     elements = [one for one in found if tree.is_element(one)]
