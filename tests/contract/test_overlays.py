@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from kiln.framework.context import Context
 from kiln.framework.errors import InputError, KilnError, NotFound
-from kiln.ports.domains import DiskSpec, NicSpec
+from kiln.ports.domains import NicSpec
 from kiln.ports.nodes import Node
 from kiln.ports.overlays import OverlaySpec
 from kiln.ports.volumes import VolumeRef
@@ -155,24 +155,3 @@ def test_what_people_ask_for_is_taken_and_found_again(node: Node, ctx: Context, 
     wanted = spec(name, overlay=[entry])
     node.domains.define(ctx, wanted)
     assert node.domains.overlaid(ctx, wanted.uuid, [entry]) == [entry]
-
-
-@each
-def test_a_device_that_an_overlay_changed_is_given_another_network_or_medium(
-    node: Node, ctx: Context, pool: str, name: str
-) -> None:
-    cds = [node.volumes.create(ctx, VolumeRef(pool, cd), format="iso", virtual_size=1 << 20) for cd in ("one", "two")]
-    drives = [DiskSpec((cd,), "sda", device="cdrom", bus="scsi") for cd in cds]
-    cards = [NicSpec("52:54:00:00:00:0d", network="default"), NicSpec("52:54:00:00:00:0d", bridge="virbr0")]
-    overlay = [
-        OverlaySpec("//interface", xml="<driver name='qemu' queues='2'/><mtu size='1400'/>"),
-        OverlaySpec("//disk[@device='cdrom']/driver", attribute=("io", "threads")),
-    ]
-    wanted = spec(name, disks=(drives[0],), nics=(cards[0],), overlay=overlay)
-    node.domains.define(ctx, wanted)
-    node.domains.start(ctx, wanted.uuid)
-    node.domains.replug(ctx, wanted.uuid, drives[1], {})
-    node.domains.replug(ctx, wanted.uuid, cards[1], {})
-    live = node.domains.get(ctx, wanted.uuid).live
-    assert live is not None
-    assert ([disk.path for disk in live.disks], [nic.bridge for nic in live.nics]) == ([cds[1].path], ["virbr0"])
