@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from kiln.framework.context import Context
 from kiln.ports.definition import Definition
 from kiln.ports.marks import Mark
+from kiln.ports.overlays import OverlaySpec
 from kiln.ports.volumes import Volume
 
 PowerState = Literal["running", "stopped", "paused", "crashed", "saved"]
@@ -69,8 +70,9 @@ class DomainSpec:
     fits it.
 
     ``graphics_password`` is only set when ``graphics`` is ``vnc``. ``metadata`` are free key/value pairs kept in the
-    domain's metadata. ``platform_config`` holds platform settings that have no property of their own. ``asked`` are
-    digests of what was asked for, kept in the domain's metadata: a guest keeps those that it was started with.
+    domain's metadata. ``platform_config`` holds platform settings that have no property of their own, ``overlay`` are
+    the last changes of the definition. ``asked`` are digests of what was asked for, kept in the domain's metadata: a
+    guest keeps those that it was started with.
     """
 
     name: str
@@ -91,6 +93,7 @@ class DomainSpec:
     metadata: Mapping[str, str] = field(default_factory=dict)
     platform_config: Mapping[str, str] = field(default_factory=dict)
     asked: Mapping[str, str] = field(default_factory=dict)
+    overlay: Sequence[OverlaySpec] = ()
 
 
 @dataclass(frozen=True)
@@ -226,7 +229,17 @@ class Domains(Protocol):
 
     def define(self, ctx: Context, spec: DomainSpec) -> Domain:
         """Define, or redefine under the same UUID; a transient guest becomes persistent. Raises Conflict when another
-        UUID has the name."""
+        UUID has the name, and InputError at an entry of the overlay that cannot be applied, or is not kept."""
+
+    def rehearse(self, ctx: Context, spec: DomainSpec) -> None:
+        """Apply the overlay to the definition that ``define`` would make, and make none. Raises InputError at an entry
+        that cannot be applied."""
+
+    def overlaid(
+        self, ctx: Context, uuid: str, overlay: Sequence[OverlaySpec], *, recent: bool = False
+    ) -> Sequence[OverlaySpec]:
+        """Each entry as the guest's persistent definition has it: as it is where the change is there, else with the
+        value that an attribute has instead, or with no change at all. ``recent`` as for ``get``. Raises NotFound."""
 
     def definition(self, ctx: Context, uuid: str) -> Definition:
         """The definition as it is, with all that Kiln knows nothing of. Raises NotFound."""

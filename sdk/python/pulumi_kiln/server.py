@@ -44,7 +44,8 @@ class ServerArgs:
                  shutdown_timeout: pulumi.Input[Optional[_builtins.int]] = None,
                  vcpus: pulumi.Input[Optional[_builtins.int]] = None,
                  wait_for: pulumi.Input[Optional[Union[_builtins.str, 'ServerWaitFor']]] = None,
-                 wait_timeout: pulumi.Input[Optional[_builtins.int]] = None):
+                 wait_timeout: pulumi.Input[Optional[_builtins.int]] = None,
+                 xml_overlay: pulumi.Input[Optional[Sequence[pulumi.Input['XmlOverlayArgs']]]] = None):
         """
         The set of arguments for constructing a Server resource.
 
@@ -71,6 +72,7 @@ class ServerArgs:
         :param pulumi.Input[_builtins.int] vcpus: Number of virtual CPUs.
         :param pulumi.Input[Union[_builtins.str, 'ServerWaitFor']] wait_for: What a create waits for: nothing, an IP address, or the end of cloud-init.
         :param pulumi.Input[_builtins.int] wait_timeout: Seconds that `waitFor` may take.
+        :param pulumi.Input[Sequence[pulumi.Input['XmlOverlayArgs']]] xml_overlay: Changes of the guest's definition in libvirt's own words, applied in order, for what has no property; what has one is refused. A refresh looks for what they ask for and for nothing else. They are in the definition in plain text, secret or not.
         """
         if autostart is None:
             autostart = False
@@ -140,6 +142,8 @@ class ServerArgs:
             wait_timeout = 600
         if wait_timeout is not None:
             pulumi.set(__self__, "wait_timeout", wait_timeout)
+        if xml_overlay is not None:
+            pulumi.set(__self__, "xml_overlay", xml_overlay)
 
     @_builtins.property
     @pulumi.getter
@@ -417,6 +421,18 @@ class ServerArgs:
     def wait_timeout(self, value: pulumi.Input[Optional[_builtins.int]]):
         pulumi.set(self, "wait_timeout", value)
 
+    @_builtins.property
+    @pulumi.getter(name="xmlOverlay")
+    def xml_overlay(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['XmlOverlayArgs']]]]:
+        """
+        Changes of the guest's definition in libvirt's own words, applied in order, for what has no property; what has one is refused. A refresh looks for what they ask for and for nothing else. They are in the definition in plain text, secret or not.
+        """
+        return pulumi.get(self, "xml_overlay")
+
+    @xml_overlay.setter
+    def xml_overlay(self, value: pulumi.Input[Optional[Sequence[pulumi.Input['XmlOverlayArgs']]]]):
+        pulumi.set(self, "xml_overlay", value)
+
 
 @pulumi.type_token("kiln:index:Server")
 class Server(pulumi.CustomResource):
@@ -447,6 +463,7 @@ class Server(pulumi.CustomResource):
                  vcpus: pulumi.Input[Optional[_builtins.int]] = None,
                  wait_for: pulumi.Input[Optional[Union[_builtins.str, 'ServerWaitFor']]] = None,
                  wait_timeout: pulumi.Input[Optional[_builtins.int]] = None,
+                 xml_overlay: pulumi.Input[Optional[Sequence[pulumi.Input[Union['XmlOverlayArgs', 'XmlOverlayArgsDict']]]]] = None,
                  __props__=None):
         """
         A virtual machine on a node.
@@ -496,6 +513,7 @@ class Server(pulumi.CustomResource):
         :param pulumi.Input[_builtins.int] vcpus: Number of virtual CPUs.
         :param pulumi.Input[Union[_builtins.str, 'ServerWaitFor']] wait_for: What a create waits for: nothing, an IP address, or the end of cloud-init.
         :param pulumi.Input[_builtins.int] wait_timeout: Seconds that `waitFor` may take.
+        :param pulumi.Input[Sequence[pulumi.Input[Union['XmlOverlayArgs', 'XmlOverlayArgsDict']]]] xml_overlay: Changes of the guest's definition in libvirt's own words, applied in order, for what has no property; what has one is refused. A refresh looks for what they ask for and for nothing else. They are in the definition in plain text, secret or not.
         """
         ...
     @overload
@@ -564,6 +582,7 @@ class Server(pulumi.CustomResource):
                  vcpus: pulumi.Input[Optional[_builtins.int]] = None,
                  wait_for: pulumi.Input[Optional[Union[_builtins.str, 'ServerWaitFor']]] = None,
                  wait_timeout: pulumi.Input[Optional[_builtins.int]] = None,
+                 xml_overlay: pulumi.Input[Optional[Sequence[pulumi.Input[Union['XmlOverlayArgs', 'XmlOverlayArgsDict']]]]] = None,
                  __props__=None):
         opts = pulumi.ResourceOptions.merge(_utilities.get_resource_opts_defaults(), opts)
         if not isinstance(opts, pulumi.ResourceOptions):
@@ -618,6 +637,7 @@ class Server(pulumi.CustomResource):
             if wait_timeout is None:
                 wait_timeout = 600
             __props__.__dict__["wait_timeout"] = wait_timeout
+            __props__.__dict__["xml_overlay"] = xml_overlay
             __props__.__dict__["accelerator"] = None
             __props__.__dict__["addresses"] = None
             __props__.__dict__["boot_order"] = None
@@ -693,6 +713,7 @@ class Server(pulumi.CustomResource):
         __props__.__dict__["vnc_password"] = None
         __props__.__dict__["wait_for"] = None
         __props__.__dict__["wait_timeout"] = None
+        __props__.__dict__["xml_overlay"] = None
         return Server(resource_name, opts=opts, __props__=__props__)
 
     @_builtins.property
@@ -990,4 +1011,12 @@ class Server(pulumi.CustomResource):
         Seconds that `waitFor` may take.
         """
         return pulumi.get(self, "wait_timeout")
+
+    @_builtins.property
+    @pulumi.getter(name="xmlOverlay")
+    def xml_overlay(self) -> pulumi.Output[Optional[Sequence['outputs.XmlOverlay']]]:
+        """
+        Changes of the guest's definition in libvirt's own words, applied in order, for what has no property; what has one is refused. A refresh looks for what they ask for and for nothing else. They are in the definition in plain text, secret or not.
+        """
+        return pulumi.get(self, "xml_overlay")
 

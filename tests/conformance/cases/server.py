@@ -31,6 +31,11 @@ FIRST_BOOT = {
     "networkConfig": "version: 2\n",
     "metadata": {"role": "db"},
 }
+OVERLAY: list[dict[str, Any]] = [
+    {"xpath": "/domain", "xml": "<memoryBacking><hugepages/></memoryBacking>"},
+    {"xpath": "/domain/devices/rng", "attribute": {"name": "model", "value": "virtio-transitional"}},
+    {"xpath": "/domain/features/vmport", "remove": True},
+]
 KILN_ONLY = "what Kiln does, which is in the state alone"
 DERIVED = "the definition holds what followed from it and from the node or the image, and not what was asked for"
 
@@ -79,6 +84,7 @@ def prepare(world: World) -> dict[str, Any]:
         "restartPolicy": "allowed",
         "description": "the first",
         "platformConfig": {"machine": "q35"},
+        "xmlOverlay": OVERLAY,
     }
 
 
@@ -94,6 +100,11 @@ def wired_otherwise(*paths: str, **nic: str) -> Change:
 
 def booted_otherwise(path: str, property: str, value: Any) -> Change:
     return Change({"boot": {**BOOT, property: value}}, Impact.RESTART, (path,))
+
+
+def overlaid_otherwise(index: int, path: str, **entry: Any) -> Change:
+    changed = [*OVERLAY[:index], {**OVERLAY[index], **entry}, *OVERLAY[index + 1 :]]
+    return Change({"xmlOverlay": changed}, Impact.RESTART, (f"xmlOverlay[{index}].{path}",))
 
 
 # --- what happens behind Kiln's back ---------------------------------------------------------------------------------
@@ -163,6 +174,11 @@ def has_its_cable_pulled(world: World, id: str) -> None:
 
 def loses_its_card(world: World, id: str) -> None:
     world.change_guest(id, nics=())
+
+
+def loses_an_element(world: World, id: str) -> None:
+    guest = world.here.domains.guests[id]
+    guest.overlay = guest.overlay[1:]
 
 
 def is_undefined(world: World, id: str) -> None:
@@ -237,6 +253,11 @@ SERVER = Case(
         Change({"shutdownTimeout": 60}, Impact.LIVE),
         Change({"restartPolicy": "deferred"}, Impact.LIVE),
         Change({"description": None}, Impact.LIVE),
+        overlaid_otherwise(0, "xpath", xpath="/domain/devices"),
+        overlaid_otherwise(0, "xml", xml="<memoryBacking/>"),
+        overlaid_otherwise(1, "attribute.name", attribute={"name": "other", "value": "virtio-transitional"}),
+        overlaid_otherwise(1, "attribute.value", attribute={"name": "model", "value": "virtio"}),
+        Change({"xmlOverlay": OVERLAY[:2]}, Impact.RESTART, ("xmlOverlay[2]",), about=("xmlOverlay.remove",)),
         Change({"platformConfig": {"machine": "pc"}}, Impact.RESTART, ("platformConfig.machine",), ("platformConfig",)),
     ),
     drifts=(
@@ -249,6 +270,7 @@ SERVER = Case(
         Drift("powerState", is_paused, "stopped"),
         Drift("disks", loses_a_disk, ["kiln/cd"]),
         Drift("graphics", loses_its_screen, "none"),
+        Drift("xmlOverlay", loses_an_element, [{"xpath": "/domain"}, *OVERLAY[1:]]),
         Drift("image", loses_its_root, None),
         Drift("diskSize", has_a_smaller_root, "4MiB"),
         Drift("diskSize", has_a_larger_root, "32MiB", refused="cannot shrink from 32MiB"),
@@ -273,6 +295,7 @@ SERVER = Case(
     },
     import_id="it",
     untold={
+        "xmlOverlay": "the definition does not say which of its elements Kiln did not write by itself",
         "firstBoot": "the guest was told it once, and its seed is gone",
         "onFirstBootChange": KILN_ONLY,
         "waitFor": KILN_ONLY,

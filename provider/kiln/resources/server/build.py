@@ -24,7 +24,7 @@ class Work:
 
     ``before`` is the definition of a guest that runs with it and is about to be restarted with another. ``instance`` is
     cloud-init's id of the instance that the guest boots as. ``waits`` are the properties that a guest which runs on is
-    to have at its next start.
+    to have at its next start. ``hidden`` are values that no error may show.
     """
 
     inputs: ServerInputs
@@ -41,6 +41,7 @@ class Work:
     domain: Domain | None = None
     console: Console | None = None
     marks: dict[VolumeRef, Mark] = field(default_factory=dict)
+    hidden: frozenset[str] = field(default=frozenset(), repr=False)
     is_new: bool = False
     waits: frozenset[str] = frozenset()
     first_boot_ended: bool = False

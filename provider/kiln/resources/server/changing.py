@@ -19,6 +19,7 @@ from kiln.resources.server.course import course, plugged
 from kiln.resources.server.hotplug import HotChange, Plug, Replug, Unplug
 from kiln.resources.server.layout import Attached
 from kiln.resources.server.model import ServerInputs, ServerState
+from kiln.resources.server.overlay import blaming
 
 _APART = frozenset(
     {
@@ -83,7 +84,8 @@ def _redefine(ctx: Context, node: Node, work: Work, name: str, *, keep: bool) ->
     """The new definition; with ``keep`` the old one is remembered, for a guest that does not start with the new."""
     if keep:
         work.before = node.domains.definition(ctx, work.uuid)
-    work.saw(node.domains.define(ctx, replace(spec_of(work, work.mark), name=name)))
+    with blaming(work.inputs, work.hidden):
+        work.saw(node.domains.define(ctx, replace(spec_of(work, work.mark), name=name)))
 
 
 def _apply(ctx: Context, node: Node, work: Work, change: HotChange) -> None:

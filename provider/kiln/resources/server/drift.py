@@ -13,7 +13,7 @@ from kiln.framework.units import Size
 from kiln.ports.domains import Domain, DomainDisk, DomainNic
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef
-from kiln.resources.server import devices, imported, storage
+from kiln.resources.server import devices, imported, overlay, storage
 from kiln.resources.server.known import Known
 from kiln.resources.server.layout import mac_address
 from kiln.resources.server.model import Interface, Nic, ServerInputs, ServerState
@@ -65,6 +65,9 @@ def inputs_now(ctx: Context, node: Node, domain: Domain, known: Known, root: Vol
         drift["power_state"] = power
     if root is not None and base.disk_size is not None and base.disk_size.bytes != root.virtual_size:
         drift["disk_size"] = Size.of(root.virtual_size)
+    if base.xml_overlay:
+        had = node.domains.overlaid(ctx, domain.uuid, overlay.specs(base), recent=True)
+        drift["xml_overlay"] = [overlay.stated(spec) for spec in had]
     own = _Own(*storage.own_refs(ctx, node.volumes, base, domain), root)
     view = _seen(domain, base)
     return base.model_copy(update=drift | _hardware_drift(ctx, node, (domain.uuid, own), view, base, known.state))

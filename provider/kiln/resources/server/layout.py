@@ -12,6 +12,7 @@ from kiln.framework.errors import InputError
 from kiln.ports.domains import BootSpec, DiskSpec, DomainSpec, NicSpec
 from kiln.ports.marks import Mark
 from kiln.ports.volumes import Volume
+from kiln.resources.server import overlay
 from kiln.resources.server.asked import digests
 from kiln.resources.server.model import Boot, BootKind, Nic, ServerInputs
 
@@ -79,6 +80,7 @@ def domain_spec(
         graphics_password=vnc_password if inputs.graphics == "vnc" else None,
         platform_config=inputs.platform_config or {},
         asked=digests(inputs),
+        overlay=overlay.specs(inputs),
     )
 
 

@@ -86,6 +86,34 @@ class Boot(Model):
     )
 
 
+class XmlAttribute(Model):
+    """An attribute of an XML element."""
+
+    name: str = prop("Name of the attribute.", required=True, impact=Impact.RESTART)
+    value: Text = prop("Value of the attribute.", required=True, impact=Impact.RESTART)
+
+
+class XmlOverlay(Model):
+    """A change of the guest's definition: one of `xml`, `attribute` and `remove`."""
+
+    xpath: Text = prop(
+        "XPath 1.0 of the elements that are changed, or of the elements or attributes that are removed. It selects at"
+        " least one. The prefix `qemu` is that of QEMU's own elements.",
+        required=True,
+        impact=Impact.RESTART,
+    )
+    xml: Text | None = prop(
+        "Elements, as XML, that are appended to each element that `xpath` selects. The prefix `qemu` needs no `xmlns`.",
+        impact=Impact.RESTART,
+    )
+    attribute: XmlAttribute | None = prop(
+        "Attribute that is set on each element that `xpath` selects.", impact=Impact.RESTART
+    )
+    remove: bool | None = prop(
+        "True: the elements or attributes that `xpath` selects are removed.", impact=Impact.RESTART
+    )
+
+
 class FirstBoot(Model):
     """What the guest is told at its first boot, through cloud-init's NoCloud data source."""
 
@@ -211,6 +239,12 @@ class ServerInputs(Model):
         "Settings of the platform that have no property of their own. On libvirt: `machine` (QEMU machine type),"
         " `clock` (`utc` or `localtime`), `video` (model of the graphics card) and `diskCache` (cache mode of all"
         " disks).",
+        impact=Impact.RESTART,
+    )
+    xml_overlay: list[XmlOverlay] | None = prop(
+        "Changes of the guest's definition in libvirt's own words, applied in order, for what has no property; what has"
+        " one is refused. A refresh looks for what they ask for and for nothing else. They are in the definition in"
+        " plain text, secret or not.",
         impact=Impact.RESTART,
     )
 

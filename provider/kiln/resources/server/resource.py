@@ -19,7 +19,7 @@ from kiln.ports.nodes import Node
 from kiln.resources import cloning
 from kiln.resources.names import split_import_id
 from kiln.resources.ownership import finished, new_mark, refuse_overlaid, release_volume
-from kiln.resources.server import devices, life, observe, storage
+from kiln.resources.server import devices, life, observe, overlay, storage
 from kiln.resources.server.build import Work, default_network, ground_kept, ground_of
 from kiln.resources.server.changing import changing
 from kiln.resources.server.checks import refuse_contradictions
@@ -30,6 +30,7 @@ from kiln.resources.server.known import Known
 from kiln.resources.server.model import ServerInputs, ServerState
 from kiln.resources.server.network import require_networks
 from kiln.resources.server.policy import check_restarts, refusals
+from kiln.resources.server.rehearsal import rehearse
 from kiln.resources.site import Site
 
 
@@ -71,8 +72,11 @@ class Server(Resource[ServerInputs, ServerState]):
         """Resolve the node and the pool; refuse combinations that cannot work."""
         uri = self._site.uri_for(new.node, old.node if old else None)
         refuse_contradictions(new)
+        overlay.check_actions(new.xml_overlay, old.xml_overlay if old else None)
         if uri is not UNKNOWN and isinstance(new.platform_config, dict):
             self._site.nodes.check_settings(uri, new.platform_config)
+        if uri is not UNKNOWN and isinstance(new.xml_overlay, list):
+            self._site.nodes.check_overlay(uri, overlay.specs(new))
         checked = new.model_copy(update={"node": uri, "pool": new.pool or self._site.pool_for(uri)})
         if old is not None and not may_replace(old, checked):
             cloning.refuse_shrinking("diskSize", "the root disk", old.disk_size, new.disk_size)
@@ -129,7 +133,7 @@ class Server(Resource[ServerInputs, ServerState]):
         node = self._site.node_to_change(ctx, inputs.node)
         self._site.ensure_pool(ctx, inputs.node, inputs.pool)
         work = Work(inputs, str(uuids.uuid4()), new_mark(ctx, "server", seconds=self.timeout), is_new=True)
-        work.instance = storage.instance_id(work.uuid)
+        work.instance, work.hidden = storage.instance_id(work.uuid), overlay.values(inputs)
         work.ground = ground_of(ctx, self._site, node, inputs.node)
         work.root_plan = storage.plan_root(ctx, node.volumes, inputs)
         work.disks = storage.used_disks(ctx, node.volumes, inputs)
@@ -139,6 +143,7 @@ class Server(Resource[ServerInputs, ServerState]):
         require_cpu(inputs, work.ground.accelerator, node.uri)
         require_boot_files(ctx, node, inputs)
         work.vnc_password = vnc_password(inputs)
+        rehearse(ctx, node, work)
         making = life.making(node, work)
         try:
             run(ctx, [*making, *life.starting(node, work), *life.settling(node, work)])
@@ -191,6 +196,7 @@ class Server(Resource[ServerInputs, ServerState]):
         if work.ground is not None:
             require_cpu(new, work.ground.accelerator, node.uri)
         require_boot_files(ctx, node, new, old)
+        rehearse(ctx, node, work)
         steps = [
             Step("find the guest", lambda ctx: None, keeps=True),
             *changing(ctx, node, work, changed, state),
@@ -209,7 +215,7 @@ class Server(Resource[ServerInputs, ServerState]):
     def _work_for(self, ctx: Context, node: Node, domain: Domain, state: ServerState, new: ServerInputs) -> Work:
         """The work on a guest that exists: its volumes as they are, its secrets from the state."""
         work = Work(new, domain.uuid, domain.mark or finished(new_mark(ctx, "server")))
-        work.domain = domain
+        work.domain, work.hidden = domain, overlay.values(state, new)
         work.password = state.initial_password
         work.addresses = list(state.addresses or [])
         work.vnc_password = state.vnc_password or vnc_password(new)

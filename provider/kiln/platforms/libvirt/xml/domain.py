@@ -6,6 +6,7 @@ Source: https://libvirt.org/formatdomain.html
 from __future__ import annotations
 
 from kiln.platforms.libvirt import settings
+from kiln.platforms.libvirt.xml import overlay
 from kiln.platforms.libvirt.xml.cpu import cpu
 from kiln.platforms.libvirt.xml.devices import console, controllers, helpers
 from kiln.platforms.libvirt.xml.disk import disk
@@ -21,7 +22,7 @@ def domain(spec: DomainSpec, *, console_log: str | None) -> str:
     """The definition of ``spec``. The file ``console_log`` on the node receives what the guest writes to its console.
 
     Raises:
-        InputError: ``platform_config`` holds what this platform does not know.
+        InputError: ``platform_config`` holds what this platform does not know, or the overlay cannot be applied.
         KilnError: a string holds a character that XML cannot carry.
     """
     settings.check(spec.platform_config)
@@ -43,7 +44,7 @@ def domain(spec: DomainSpec, *, console_log: str | None) -> str:
     add(root, "on_reboot", "restart")
     add(root, "on_crash", "destroy")
     root.append(_devices(spec, console_log))
-    return dump(root)
+    return overlay.applied(dump(root), spec.overlay) if spec.overlay else dump(root)
 
 
 def _features(spec: DomainSpec) -> Element:
