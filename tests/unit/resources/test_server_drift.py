@@ -367,26 +367,49 @@ def test_a_guest_keeps_the_network_of_its_node_in_a_run_without_the_node(world: 
     assert world.diff("Server", changed, memory="256MiB").empty
 
 
-@pytest.mark.parametrize("power", ["running", "stopped"])
-def test_a_guest_that_somebody_renamed_is_renamed_back_with_its_root_disk(world: World, image: str, power: str) -> None:
-    made = world.create("Server", "it", image=image, powerState=power)
+# --- a guest that somebody renamed -----------------------------------------------------------------------------------
+
+
+def rename(world: World, made: Outcome, name: str) -> None:
+    """What `virsh domrename` does, which a guest that is started again afterwards keeps."""
     guest = world.node.domains.guests[made.id]
-    guest.domain = replace(guest.domain, name="theirs")
+    guest.domain = replace(guest.domain, name=name)
+
+
+@pytest.mark.parametrize("of", ["an image", "a disk"])
+@pytest.mark.parametrize("power", ["running", "stopped"])
+def test_a_guest_that_somebody_renamed_is_renamed_back(world: World, image: str, power: str, of: str) -> None:
+    disk = world.create("Disk", "data", size="1MiB").id
+    made = world.create("Server", "it", **({"image": image} if of == "an image" else {"disks": [disk]}), powerState=power)
+    rename(world, made, "theirs")
     found = seen(world, made)
-    plan = world.diff("Server", found, name="it")
-    said = "restart: it was renamed on the node, and is renamed back, graceful shutdown, forced after 60 s"
-    off = "live: it was renamed on the node, and is renamed back, the guest is off, and has it when it starts"
-    assert [str(change) for change in plan.changes] == [f"name theirs → it, {said if power == 'running' else off}"]
-    changed = world.update("Server", found, name="it")
+    assert (drift(world, made), found.state["name"], found.state["renamed"]) == ({}, "it", "theirs")
+    assert seen(world, found).state == found.state
+    plan = world.diff("Server", found)
+    why = "it was renamed on the node, and is renamed back"
+    said = f"restart: {why}, graceful shutdown, forced after 60 s"
+    off = f"live: {why}, the guest is off, and has it when it starts"
+    assert [str(change) for change in plan.changes] == [f"renamed theirs → none, {said if power == 'running' else off}"]
+    changed = world.update("Server", found)
     domain = world.node.domains.get(world.context(), made.id)
     assert (domain.name, domain.state) == ("it", power)
-    assert world.diff("Server", changed, name="it").empty
+    assert world.diff("Server", seen(world, changed)).empty
     assert world.diff("Server", changed, name="other").replaces
 
 
-def test_a_renamed_guest_without_an_image_is_replaced(world: World) -> None:
-    disk = world.create("Disk", "data", size="1MiB").id
-    made = world.create("Server", "it", disks=[disk], powerState="stopped")
-    guest = world.node.domains.guests[made.id]
-    guest.domain = replace(guest.domain, name="theirs")
-    assert world.diff("Server", seen(world, made), name="it").replaces
+def test_a_default_name_does_not_follow_the_node(world: World, image: str) -> None:
+    made = world.create("Server", "it", image=image)
+    rename(world, made, "theirs")
+    checked = world.check("Server", "it", {"image": image}, seen(world, made).inputs)
+    assert checked["name"] == "it"
+
+
+def test_a_program_may_take_the_name_that_somebody_gave_the_guest(world: World, image: str) -> None:
+    made = world.create("Server", "it", image=image)
+    rename(world, made, "theirs")
+    found, starts = seen(world, made), world.node.domains.guests[made.id].starts
+    assert {change.impact for change in world.diff("Server", found, name="theirs").changes} == {Impact.LIVE}
+    changed = world.update("Server", found, name="theirs")
+    assert world.diff("Server", seen(world, changed), name="theirs").empty
+    assert world.node.domains.guests[made.id].starts == starts
+    assert world.node.volumes.get(world.context(), VolumeRef(POOL, "it-root"))

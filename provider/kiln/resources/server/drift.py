@@ -8,15 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kiln.framework.context import Context
-from kiln.framework.errors import NotFound
+from kiln.framework.errors import InputError, NotFound
 from kiln.framework.units import Size
 from kiln.ports.domains import Domain, DomainDisk, DomainNic
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef
+from kiln.resources.names import volume_ref
 from kiln.resources.server import imported, storage
 from kiln.resources.server.known import Known
 from kiln.resources.server.layout import mac_address
 from kiln.resources.server.model import Interface, Nic, ServerInputs, ServerState
+from kiln.resources.site import require_known_pool
 
 _MIB = 1024
 
@@ -50,7 +52,7 @@ class _Own:
 def inputs_now(ctx: Context, node: Node, domain: Domain, known: Known, root: Volume | None) -> ServerInputs:
     """The inputs with every property that drifted replaced by what the guest has now."""
     base = known.inputs or imported.inputs_of(ctx, node, domain, known, root)
-    drift: dict[str, object] = {"name": domain.name, "node": known.uri}
+    drift: dict[str, object] = {"node": known.uri}  # another name is told as an output: a default name would follow it
     if base.autostart != domain.autostart:
         drift["autostart"] = domain.autostart
     if (base.description or None) != (domain.description or None):
@@ -139,11 +141,12 @@ def _disk_drift(
         elif ref is not None and storage.is_own(ctx, node.volumes, ref):
             root_there = root_there or (ref == own.root and node.volumes.exists(ctx, ref))
         else:
-            seen[_id_of(ctx, node, disk.path)] = disk
+            seen[_id_of(ctx, node, disk.path, base.disks or [])] = disk
     drift: dict[str, object] = {}
     if not _same_disks(seen, base.disks or []):
         drift["disks"] = _in_order(list(seen), base.disks or []) or None
     if base.image is not None and not root_there:
+        require_known_pool(ctx, node, base.pool)
         drift["image"] = None
     return drift
 
@@ -155,12 +158,23 @@ def _in_order(seen: Sequence[str], stated: Sequence[str]) -> list[str]:
     return [*(id for id in stated if id in seen), *(id for id in seen if id not in stated)]
 
 
-def _id_of(ctx: Context, node: Node, path: str) -> str:
-    """The id of the volume at a path, or the path where no pool knows it."""
+def _id_of(ctx: Context, node: Node, path: str, stated: Sequence[str]) -> str:
+    """The id of the volume at a path, also of one that is deleted or in a stopped pool and that is ``stated``, or the
+    path where no pool knows it."""
     try:
         return str(node.volumes.by_path(ctx, path).ref)
     except NotFound:
-        return path
+        return next((id for id in stated if _would_lie_at(ctx, node, id, path)), path)
+
+
+def _would_lie_at(ctx: Context, node: Node, id: str, path: str) -> bool:
+    """Whether the pool of a volume would have it at ``path``."""
+    directory, _, name = path.rpartition("/")
+    try:
+        ref = volume_ref(id, "disks")
+        return ref.name == name and node.volumes.pool(ctx, ref.pool).path == directory
+    except (NotFound, InputError):  # the pool is gone, or it was a path already
+        return False
 
 
 def _boot_order(disk: DomainDisk) -> tuple[bool, int, int, str]:

@@ -17,14 +17,13 @@ from kiln.resources.server.storage import root_ref
 @dataclass(frozen=True)
 class Now:
     """The guest before the change: whether it is on, the image of a root disk that is there and not attached, how many
-    devices its bus takes, the size of its root disk if that was looked at, and whether it only has to be given back the
-    name that it was made under."""
+    devices its bus takes, the size of its root disk if that was looked at, and its name on the node if that was."""
 
     active: bool
     detached_root: str | None = None
     free_slots: int | None = None
     root_size: Size | None = None
-    renamed: bool = False
+    name: str | None = None
 
 
 def crowded(old: ServerInputs, new: ServerInputs, free_slots: int | None) -> bool:
@@ -44,7 +43,7 @@ def weigh(changes: Sequence[Change], state: ServerState, new: ServerInputs, now:
         InputError: the root disk would shrink, and no other takes its place.
     """
     others = [change for change in changes if change.field not in ("disk_size", "first_boot")]
-    weighed = [_weigh(change, state, new, now) for change in others]
+    weighed = [_weigh(change, state, new, now) for change in (*others, *_renamed(state, new))]
     first_boot = [change for change in changes if change.field == "first_boot"]
     if any(change.impact is Impact.REPLACE for change in weighed):
         weighed += first_boot  # another guest is told it in any case
@@ -55,6 +54,16 @@ def weigh(changes: Sequence[Change], state: ServerState, new: ServerInputs, now:
     if sized and not any(change.impact is Impact.REPLACE for change in weighed):
         _refuse_shrinking(state.disk_size, root, new.disk_size)
     return (*weighed, *sized)
+
+
+def _renamed(state: ServerState, new: ServerInputs) -> list[Change]:
+    """What it takes to give a guest that somebody renamed its own name back."""
+    if state.renamed is None:
+        return []
+    change = Change(("renamed",), "delete", Impact.LIVE, "renamed", state.renamed, None)
+    if new.name != state.name:
+        return [replace(change, reason="the program has another name for it")]
+    return [replace(change, impact=Impact.RESTART, reason="it was renamed on the node, and is renamed back")]
 
 
 def _as_asked(first_boot: Sequence[Change], new: ServerInputs) -> Sequence[Change]:
@@ -70,8 +79,8 @@ def _as_asked(first_boot: Sequence[Change], new: ServerInputs) -> Sequence[Chang
 def _weigh(change: Change, state: ServerState, new: ServerInputs, now: Now) -> Change:
     if change.field == "image" and now.detached_root is not None and change.new == now.detached_root:
         change = replace(change, impact=Impact.RESTART, reason="the root disk is attached again")
-    if change.field == "name" and now.renamed:
-        change = replace(change, impact=Impact.RESTART, reason="it was renamed on the node, and is renamed back")
+    if change.field == "name" and now.name is not None and now.name == new.name:
+        return replace(change, impact=Impact.LIVE, reason="it has that name on the node already")
     if change.impact is Impact.REPLACE:
         return replace(change, reason=_loss(change, state, now))
     if change.field == "power_state":

@@ -83,6 +83,7 @@ def _state(node: Node, inputs: ServerInputs, domain: Domain, rest: _Rest) -> Ser
         state=domain.state,
         pending_restart=waiting(domain) or None,
         transient=domain.transient or None,
+        renamed=domain.name if domain.name != inputs.name else None,
     )
 
 

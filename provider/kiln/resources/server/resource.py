@@ -83,7 +83,7 @@ class Server(Resource[ServerInputs, ServerState]):
         URI of the same node is none."""
         changes = list(self._site.weigh_node(ctx, state.node_identity, compare(state, new)))
         moved = any(change.field == "node" and change.impact is Impact.LIVE for change in changes)
-        now = self._now(ctx, id, state, new, moved=moved) if changes else Now(active=False)
+        now = self._now(ctx, id, state, new, moved=moved) if changes or state.renamed else Now(active=False)
         plan = Plan(weigh(changes, state, new, now), delete_first=True)
         if any(change.field == "first_boot" for change in changes) and not plan.touches("first_boot"):
             ctx.log.warning(
@@ -110,8 +110,7 @@ class Server(Resource[ServerInputs, ServerState]):
             return known
         free = domain.live.free_slots if domain.live is not None else None
         size = Size.of(root.virtual_size) if root is not None else None
-        renamed = domain.name != new.name and storage.is_made_as(new.name, domain)
-        return Now(domain.state in ("running", "paused"), detached, free, size, renamed)
+        return Now(domain.state in ("running", "paused"), detached, free, size, domain.name)
 
     # --- create --------------------------------------------------------------------------------------------------
 
