@@ -87,23 +87,31 @@ def test_drift_is_told_in_the_words_of_a_program(world: World, image: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "told", "pending"),
     [
-        ({"current_memory": 131072}, {"memory": "128MiB"}),
-        ({"memory": 1 << 20, "current_memory": 524288}, {"memory": "1GiB"}),
-        ({"current_vcpus": 1}, {"vcpus": 1}),
-        ({"vcpus": 4, "current_vcpus": 2}, {"vcpus": 4}),
-        ({"current_memory": 524288, "current_vcpus": 2}, {}),
+        ({"current_memory": 131072}, {"memory": "128MiB"}, ["memory"]),
+        ({"memory": 1 << 20, "current_memory": 524288}, {}, ["memory"]),
+        ({"memory": 1 << 20, "current_memory": 1 << 20}, {"memory": "1GiB"}, None),
+        ({"current_vcpus": 1}, {"vcpus": 1}, ["vcpus"]),
+        ({"vcpus": 4, "current_vcpus": 2}, {}, ["vcpus"]),
+        ({"current_memory": 524288, "current_vcpus": 2}, {}, None),
     ],
     ids=str,
 )
 def test_a_guest_that_would_get_less_or_could_get_more_than_was_asked_for_has_drifted(
-    world: World, image: str, changes: dict[str, int], told: dict[str, Any]
+    world: World, image: str, changes: dict[str, int], told: dict[str, Any], pending: list[str] | None
 ) -> None:
     server = world.create("Server", "it", image=image, memory="512MiB", vcpus=2, powerState="stopped")
     world.node.domains._change(server.id, **changes)
     found = seen(world, server)
     assert found.inputs == {**world.inputs("Server", server), **told}
+    assert found.state.get("pendingRestart") == pending
+    again = seen(world, found)
+    assert (again.inputs, again.state) == (found.inputs, found.state), "every refresh tells the same"
+    updated = world.update("Server", found, memory="512MiB", vcpus=2)
+    after = world.node.domains.get(world.context(), server.id)
+    assert (after.memory, after.vcpus) == (512 << 10, 2)
+    assert world.diff("Server", seen(world, updated)).empty
 
 
 def test_a_root_disk_that_is_gone_is_seen_though_its_mark_is_there(world: World, image: str) -> None:

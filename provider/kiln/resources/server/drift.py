@@ -32,10 +32,10 @@ def root_of(ctx: Context, node: Node, domain: Domain, known: Known) -> Volume | 
 
 @dataclass(frozen=True)
 class _View:
-    """What a guest has, or will have: by its live definition, or by its persistent one. Memory in KiB."""
+    """What a guest has, or gets at its start: by its live definition, or by its persistent one. Memory in KiB."""
 
-    memory: tuple[int | None, ...]
-    vcpus: tuple[int | None, ...]
+    memory: int
+    vcpus: int
     disks: Sequence[DomainDisk]
     nics: Sequence[DomainNic]
 
@@ -72,13 +72,12 @@ def inputs_now(ctx: Context, node: Node, domain: Domain, known: Known, root: Vol
 
 def waiting(domain: Domain) -> list[str]:
     """The properties that a running guest will have otherwise when it starts again, because somebody changed only its
-    definition or only the running guest."""
-    live, defined = _live(domain), _defined(domain)
-    if live is None:
-        return []
+    definition or only the running guest; and those of which a definition says more than one thing."""
+    defined = _defined(domain)
+    live = _live(domain) or defined
     found = {
-        "memory": {*defined.memory, None} != {*live.memory, None},
-        "vcpus": {*defined.vcpus, None} != {*live.vcpus, None},
+        "memory": {domain.current_memory or defined.memory, domain.memory} != {live.memory},
+        "vcpus": {domain.current_vcpus or defined.vcpus, domain.vcpus} != {live.vcpus},
         "disks": {(disk.target, disk.path) for disk in defined.disks} != {(d.target, d.path) for d in live.disks},
         "networks": set(map(_card, defined.nics)) != set(map(_card, live.nics)),
     }
@@ -90,7 +89,7 @@ def _card(nic: DomainNic) -> tuple[str, str | None, str | None]:
 
 
 def _defined(domain: Domain) -> _View:
-    memory, vcpus = (domain.current_memory, domain.memory), (domain.current_vcpus, domain.vcpus)
+    memory, vcpus = domain.current_memory or domain.memory, domain.current_vcpus or domain.vcpus
     return _View(memory, vcpus, domain.disks, domain.nics)
 
 
@@ -100,7 +99,7 @@ def _live(domain: Domain) -> _View | None:
     # QEMU gives whole MiB.
     defined = domain.memory if domain.current_memory is None else domain.current_memory
     memory = defined if abs(live.memory - defined) < _MIB else live.memory
-    return _View((memory,), (live.vcpus,), live.disks, live.nics)
+    return _View(memory, live.vcpus, live.disks, live.nics)
 
 
 def _hardware_drift(
@@ -113,16 +112,11 @@ def _hardware_drift(
 ) -> dict[str, object]:
     uuid, own = guest
     drift: dict[str, object] = {}
-    if (memory := _other_than(base.memory.kib, *view.memory)) is not None:
-        drift["memory"] = Size.of(memory * 1024)
-    if (vcpus := _other_than(base.vcpus, *view.vcpus)) is not None:
-        drift["vcpus"] = vcpus
+    if view.memory != base.memory.kib:
+        drift["memory"] = Size.of(view.memory * 1024)
+    if view.vcpus != base.vcpus:
+        drift["vcpus"] = view.vcpus
     return drift | _disk_drift(ctx, node, view.disks, base, own) | _nic_drift(uuid, view.nics, state, base)
-
-
-def _other_than(stated: int, *seen: int | None) -> int | None:
-    """The first of what is seen that is not what is stated."""
-    return next((value for value in seen if value not in (None, stated)), None)
 
 
 def _disk_drift(
