@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from kiln.framework.context import Context
 from kiln.framework.errors import KilnError
-from kiln.platforms.libvirt import devices, lifecycle, logs, machines, observe
-from kiln.platforms.libvirt.codes import Affect, DomainMetadata, DomainUndefine, DomainXml, ErrorCode
+from kiln.platforms.libvirt import devices, lifecycle, logs, machines, observe, undefining
+from kiln.platforms.libvirt.codes import Affect, DomainMetadata, DomainXml, ErrorCode
 from kiln.platforms.libvirt.connection import Link, Opened, agent_command
 from kiln.platforms.libvirt.console import StreamConsole
 from kiln.platforms.libvirt.contents import Contents
@@ -42,8 +42,6 @@ T = TypeVar("T")
 LOG_BACKUPS = 3
 """How many rotated logs virtlogd keeps (max_backups in virtlogd.conf)."""
 
-_UNDEFINE = DomainUndefine.MANAGED_SAVE | DomainUndefine.SNAPSHOTS_METADATA | DomainUndefine.NVRAM
-_UNDEFINE_ALL = _UNDEFINE | DomainUndefine.CHECKPOINTS_METADATA | DomainUndefine.TPM
 _AGENT_SILENT = (
     ErrorCode.INTERNAL_ERROR,  # what libvirt makes of an agent's own error, such as a file that is not there
     ErrorCode.AGENT_UNRESPONSIVE,
@@ -132,19 +130,11 @@ class LibvirtDomains:
 
     def undefine(self, ctx: Context, uuid: str) -> None:
         """Remove the definition, all that libvirt keeps beside it, and the console's log if it is on this machine."""
-
-        guest = Guest(uuid)
-
-        def work(opened: Opened) -> str | None:
-            with tolerating(ErrorCode.NO_DOMAIN):
-                domain = guest.find(opened)
-                _undefine(domain)
-                return str(domain.name())
-            return None
-
         with self._recent.changing():
-            name = self._link.run(ctx, Doing("remove the definition of", guest), work)
-        log = None if name is None else console_log(self._link.uri, name, uuid)
+            gone = undefining.undefine(ctx, self._link, uuid)
+        if gone is not None and gone.snapshots:
+            ctx.log.warning(f"with guest '{gone.name}' go its snapshots: {', '.join(gone.snapshots)}")
+        log = None if gone is None else console_log(self._link.uri, gone.name, uuid)
         if log is not None and is_local(self._link.uri):
             _remove_log(Path(log))
 
@@ -248,16 +238,6 @@ class LibvirtDomains:
 
 def _everywhere(domain: Any) -> int:
     return Affect.CONFIG | Affect.LIVE if domain.isActive() else Affect.CONFIG
-
-
-def _undefine(domain: Any) -> None:
-    try:
-        domain.undefineFlags(_UNDEFINE_ALL)
-    except Exception as error:
-        # A libvirt older than 8.9 knows no TPM flag, and drivers other than QEMU know few flags at all.
-        if code_of(error) != ErrorCode.INVALID_ARG:
-            raise
-        domain.undefineFlags(_UNDEFINE)
 
 
 def _remove_log(log: Path) -> None:

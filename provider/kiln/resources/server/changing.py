@@ -12,7 +12,7 @@ from kiln.framework.steps import Step
 from kiln.ports.nodes import Node
 from kiln.resources import cloning
 from kiln.resources.ownership import new_mark
-from kiln.resources.server import life, storage
+from kiln.resources.server import life, overlays, storage
 from kiln.resources.server.build import Work, spec_of
 from kiln.resources.server.hotplug import HotChange, Plug, Replug, Unplug, plugs
 from kiln.resources.server.impact import crowded
@@ -54,6 +54,8 @@ def changing(ctx: Context, node: Node, work: Work, changed: set[str], state: Ser
     stays_on = not restarts and new.power_state == "running"
     hot = plugs(live, spec_of(work, work.mark)) if live and stays_on and (changed | pending) & HOT else []
     redefine = bool(state.transient or pending or changed - _APART)
+    if redefine or "disk_size" in changed:
+        overlays.refuse_to_redefine(node, domain, {disk.chain[0].path for disk in spec_of(work, work.mark).disks})
     steps = life.telling_again(node, work, new_mark(ctx, "seed")) if again else []
     if "disk_size" in changed and new.disk_size is not None and work.root is not None:
         steps.append(Step("grow root disk", lambda ctx: _grow_root(ctx, node, work)))

@@ -48,6 +48,11 @@ class _Own:
     seed: VolumeRef
     seen: Volume | None
 
+    @property
+    def named(self) -> Mapping[str, VolumeRef]:
+        """Both by their names."""
+        return {self.root.name: self.root, self.seed.name: self.seed}
+
 
 def inputs_now(ctx: Context, node: Node, domain: Domain, known: Known, root: Volume | None) -> ServerInputs:
     """The inputs with every property that drifted replaced by what the guest has now."""
@@ -129,13 +134,14 @@ def _disk_drift(
     for disk in sorted(disks, key=_boot_order):
         if disk.path is None:
             continue
-        ref = {own.root.name: own.root, own.seed.name: own.seed}.get(disk.path.rpartition("/")[2])
+        paths = (disk.path, *disk.backing)  # with a snapshot that is a file of its own, the disk is under that
+        ref = next((own.named[name] for path in paths if (name := path.rpartition("/")[2]) in own.named), None)
         if own.seen is not None and ref == own.seen.ref:
             root_there = True
         elif ref is not None and storage.is_own(ctx, node.volumes, ref):
             root_there = root_there or (ref == own.root and node.volumes.exists(ctx, ref))
         else:
-            seen[_id_of(ctx, node, disk.path, base.disks or [])] = disk
+            seen[_id_of(ctx, node, disk, base.disks or [])] = disk
     drift: dict[str, object] = {}
     if not _same_disks(seen, base.disks or []):
         drift["disks"] = _in_order(list(seen), base.disks or []) or None
@@ -152,7 +158,17 @@ def _in_order(seen: Sequence[str], stated: Sequence[str]) -> list[str]:
     return [*(id for id in stated if id in seen), *(id for id in seen if id not in stated)]
 
 
-def _id_of(ctx: Context, node: Node, path: str, stated: Sequence[str]) -> str:
+def _id_of(ctx: Context, node: Node, disk: DomainDisk, stated: Sequence[str]) -> str:
+    """The id of a disk's volume, or of the one that is ``stated`` and under a snapshot of it; the path of a disk that no
+    pool knows."""
+    assert disk.path is not None
+    top = _id_at(ctx, node, disk.path, stated)
+    if top in stated:
+        return top
+    return next((id for path in disk.backing if (id := _id_at(ctx, node, path, stated)) in stated), top)
+
+
+def _id_at(ctx: Context, node: Node, path: str, stated: Sequence[str]) -> str:
     """The id of the volume at a path, also of one that is deleted or in a stopped pool and that is ``stated``, or the
     path where no pool knows it."""
     try:

@@ -9,21 +9,32 @@ from kiln.framework.model import Impact
 from kiln.framework.plan import Change
 from kiln.framework.units import Size
 from kiln.framework.values import UNKNOWN
+from kiln.ports.domains import PowerState
 from kiln.resources import cloning
 from kiln.resources.server.model import ServerInputs, ServerState
 from kiln.resources.server.storage import root_ref
 
 
+_RESUMED = "resumed from its saved memory"
+
+
 @dataclass(frozen=True)
 class Now:
     """The guest before the change: whether it is on, the image of a root disk that is there and not attached, how many
-    devices its bus takes, the size of its root disk if that was looked at, and its name on the node if that was."""
+    devices its bus takes, the size of its root disk if that was looked at, and its name on the node if that was;
+    ``saved``: it is off, and its memory is kept."""
 
     active: bool
     detached_root: str | None = None
     free_slots: int | None = None
     root_size: Size | None = None
     name: str | None = None
+    saved: bool = False
+
+    @classmethod
+    def of(cls, state: PowerState) -> Now:
+        """A guest of which no more is known than its power state."""
+        return cls(state in ("running", "paused"), saved=state == "saved")
 
 
 def crowded(old: ServerInputs, new: ServerInputs, free_slots: int | None) -> bool:
@@ -84,7 +95,7 @@ def _weigh(change: Change, state: ServerState, new: ServerInputs, now: Now) -> C
     if change.impact is Impact.REPLACE:
         return replace(change, reason=_loss(change, state, now))
     if change.field == "power_state":
-        return replace(change, reason=_graceful(new) if now.active and new.power_state == "stopped" else "")
+        return replace(change, reason=_powered(new, now))
     if change.field in ("disks", "networks") and now.active and crowded(state, new, now.free_slots):
         change = replace(change, impact=Impact.RESTART, reason="no PCI slot is free")
     if change.impact is Impact.RESTART:
@@ -94,11 +105,21 @@ def _weigh(change: Change, state: ServerState, new: ServerInputs, now: Now) -> C
 
 def _weigh_restart(change: Change, new: ServerInputs, now: Now) -> Change:
     """Only a guest that is on, and stays on, is restarted."""
-    off = "" if now.active else "the guest is off, and has it when it starts"
+    resumed = now.saved and new.power_state == "running"
+    off = "" if now.active or resumed else "the guest is off, and has it when it starts"
+    if now.saved and off:
+        off = "the guest is saved, and has it when it next boots"
     stops = "the guest has it when it starts again" if new.power_state == "stopped" else ""
     if off or stops:
         return replace(change, impact=Impact.LIVE, reason=_joined(change.reason, off or stops))
-    return replace(change, reason=_joined(change.reason, _graceful(new)))
+    return replace(change, reason=_joined(change.reason, _RESUMED if resumed else "", _graceful(new)))
+
+
+def _powered(new: ServerInputs, now: Now) -> str:
+    """How the guest gets to the power state that is asked for, where that is not evident."""
+    if new.power_state == "stopped":
+        return _graceful(new) if now.active else ""
+    return _RESUMED if now.saved else ""
 
 
 def _refuse_shrinking(before: Size | None, root: Size | None, asked: Size | None) -> None:

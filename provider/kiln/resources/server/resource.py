@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid as uuids
+from dataclasses import replace
 from typing import ClassVar
 
 from kiln.framework.context import Context
@@ -29,6 +30,8 @@ from kiln.resources.server.impact import Now, weigh
 from kiln.resources.server.known import Known
 from kiln.resources.server.model import ServerInputs, ServerState
 from kiln.resources.server.network import require_networks
+from kiln.resources.server.overlays import overlays_left
+from kiln.resources.server.saved import resumed
 from kiln.resources.site import Site
 
 
@@ -94,7 +97,7 @@ class Server(Resource[ServerInputs, ServerState]):
 
     def _now(self, ctx: Context, id: str, state: ServerState, new: ServerInputs, *, moved: bool) -> Now:
         """The guest as it is now, or as the state knows it where the node cannot be asked."""
-        known = Now(state.state in ("running", "paused"))
+        known = Now.of(state.state)
         node = self._site.node_to_look_at(ctx, new.node if moved else state.node)
         if node is None:
             return known
@@ -110,7 +113,7 @@ class Server(Resource[ServerInputs, ServerState]):
             return known
         free = domain.live.free_slots if domain.live is not None else None
         size = Size.of(root.virtual_size) if root is not None else None
-        return Now(domain.state in ("running", "paused"), detached, free, size, domain.name)
+        return replace(Now.of(domain.state), detached_root=detached, free_slots=free, root_size=size, name=domain.name)
 
     # --- create --------------------------------------------------------------------------------------------------
 
@@ -165,7 +168,7 @@ class Server(Resource[ServerInputs, ServerState]):
         if new.on_first_boot_change == "ignore":  # the state says what the guest was told
             new = new.model_copy(update={"first_boot": state.first_boot})
         node = self._site.node_to_change(ctx, new.node)
-        work = self._work_for(ctx, node, node.domains.get(ctx, id), state, new)
+        work = self._work_for(ctx, node, resumed(ctx, node, node.domains.get(ctx, id), new), state, new)
         changed = {change.field for change in (*compare(old, new), *compare(state, new))}
         if "disks" in changed:
             storage.refuse_shared(ctx, node.domains, work.disks, id)
@@ -213,8 +216,9 @@ class Server(Resource[ServerInputs, ServerState]):
         """Shut the guest down, undefine it, and delete the volumes that belong to it."""
         node = self._site.node_to_change(ctx, state.node)
         own = storage.to_delete(ctx, node, id, state)
+        left = overlays_left(ctx, node, id, own)
         for ref in own:
-            refuse_overlaid(ctx, node.volumes, ref, "root disk")
+            refuse_overlaid(ctx, node.volumes, ref, "root disk", but=left)
         try:
             node.domains.shutdown(ctx, id, float(state.shutdown_timeout))
             node.domains.undefine(ctx, id)
@@ -222,6 +226,11 @@ class Server(Resource[ServerInputs, ServerState]):
             pass
         for ref in own:
             release_volume(ctx, node.volumes, ref)
+        for path in left:
+            ctx.log.warning(
+                f"{path} stays on {node.uri}, an overlay that Kiln did not make of the root disk of '{state.name}', and"
+                " is of no use without that: delete it"
+            )
 
 
 def vnc_password(inputs: ServerInputs) -> str | None:
