@@ -12,6 +12,7 @@ from kiln.framework.values import UNKNOWN
 from kiln.ports.domains import PowerState
 from kiln.resources import cloning
 from kiln.resources.server.model import ServerInputs, ServerState
+from kiln.resources.server.order import same_order
 from kiln.resources.server.storage import root_ref
 
 
@@ -22,7 +23,7 @@ _RESUMED = "resumed from its saved memory"
 class Now:
     """The guest before the change: whether it is on, the image of a root disk that is there and not attached, how many
     devices its bus takes, the size of its root disk if that was looked at, and its name on the node if that was;
-    ``saved``: it is off, and its memory is kept."""
+    ``saved``: it is off, and its memory is kept; ``cds``: those of its disks that are CDs."""
 
     active: bool
     detached_root: str | None = None
@@ -30,6 +31,7 @@ class Now:
     root_size: Size | None = None
     name: str | None = None
     saved: bool = False
+    cds: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, state: PowerState) -> Now:
@@ -53,6 +55,8 @@ def weigh(changes: Sequence[Change], state: ServerState, new: ServerInputs, now:
     Raises:
         InputError: the root disk would shrink, and no other takes its place.
     """
+    if new.disks is not UNKNOWN and same_order(state.disks or [], new.disks or [], now.cds):
+        changes = [change for change in changes if change.field != "disks"]
     others = [change for change in changes if change.field not in ("disk_size", "first_boot")]
     weighed = [_weigh(change, state, new, now) for change in (*others, *_renamed(state, new))]
     first_boot = [change for change in changes if change.field == "first_boot"]

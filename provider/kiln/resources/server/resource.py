@@ -30,6 +30,7 @@ from kiln.resources.server.impact import Now, weigh
 from kiln.resources.server.known import Known
 from kiln.resources.server.model import ServerInputs, ServerState
 from kiln.resources.server.network import require_networks
+from kiln.resources.server.order import cds_of
 from kiln.resources.server.overlays import overlays_left
 from kiln.resources.server.saved import resumed
 from kiln.resources.site import Site
@@ -113,7 +114,14 @@ class Server(Resource[ServerInputs, ServerState]):
             return known
         free = domain.live.free_slots if domain.live is not None else None
         size = Size.of(root.virtual_size) if root is not None else None
-        return replace(Now.of(domain.state), detached_root=detached, free_slots=free, root_size=size, name=domain.name)
+        return replace(
+            Now.of(domain.state),
+            detached_root=detached,
+            free_slots=free,
+            root_size=size,
+            name=domain.name,
+            cds=cds_of(domain, state.disks or []),
+        )
 
     # --- create --------------------------------------------------------------------------------------------------
 
