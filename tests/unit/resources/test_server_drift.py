@@ -388,7 +388,8 @@ def rename(world: World, made: Outcome, name: str) -> None:
 @pytest.mark.parametrize("power", ["running", "stopped"])
 def test_a_guest_that_somebody_renamed_is_renamed_back(world: World, image: str, power: str, of: str) -> None:
     disk = world.create("Disk", "data", size="1MiB").id
-    made = world.create("Server", "it", **({"image": image} if of == "an image" else {"disks": [disk]}), powerState=power)
+    inputs: dict[str, Any] = {"image": image} if of == "an image" else {"disks": [disk]}
+    made = world.create("Server", "it", **inputs, powerState=power)
     rename(world, made, "theirs")
     found = seen(world, made)
     assert (drift(world, made), found.state["name"], found.state["renamed"]) == ({}, "it", "theirs")

@@ -56,9 +56,7 @@ def test_a_root_disk_under_another_name_in_a_stopped_pool_is_not_told_to_be_lost
     assert f"pool-start {POOL})" in str(caught.value)
 
 
-def test_a_stopped_pool_is_told_of_the_node_and_started_by_the_next_run(
-    world: World, made: dict[str, Outcome]
-) -> None:
+def test_a_stopped_pool_is_told_of_the_node_and_started_by_the_next_run(world: World, made: dict[str, Outcome]) -> None:
     stop(world)
     found = world.read("Node", made["Node"])
     assert found is not None

@@ -13,10 +13,10 @@ from kiln.framework.context import Context
 from kiln.framework.errors import KilnError
 from kiln.platforms.libvirt import devices, lifecycle, logs, machines, observe, undefining
 from kiln.platforms.libvirt.codes import Affect, DomainMetadata, DomainXml, ErrorCode
-from kiln.platforms.libvirt.connection import Link, Opened, agent_command
+from kiln.platforms.libvirt.connection import Link, agent_command
 from kiln.platforms.libvirt.console import StreamConsole
 from kiln.platforms.libvirt.contents import Contents
-from kiln.platforms.libvirt.faults import code_of, tolerating
+from kiln.platforms.libvirt.faults import tolerating
 from kiln.platforms.libvirt.guests import Doing, Guest
 from kiln.platforms.libvirt.paths import console_log
 from kiln.platforms.libvirt.recent import Recent

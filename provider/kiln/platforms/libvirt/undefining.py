@@ -1,5 +1,5 @@
-"""Removing a guest's definition with all that libvirt keeps beside it: NVRAM, TPM state, saved memory, and what it knows
-of snapshots and checkpoints."""
+"""Removing a guest's definition with all that libvirt keeps beside it: NVRAM, TPM state, saved memory, and what it
+knows of snapshots and checkpoints."""
 
 from __future__ import annotations
 

@@ -50,7 +50,8 @@ def changing(ctx: Context, node: Node, work: Work, changed: set[str], state: Ser
     again = storage.wants_seed(new) and _told_again(changed, pending, new, under_way=work.seed is not None)
     changed = changed | {"first_boot"} if again else changed - {"first_boot"}
     renamed = domain.name != new.name
-    restarts = renamed or bool(changed - _APART - HOT - {"name"}) or (live is not None and crowded(state, new, live.free_slots))
+    cold = renamed or bool(changed - _APART - HOT - {"name"})
+    restarts = cold or (live is not None and crowded(state, new, live.free_slots))
     stays_on = not restarts and new.power_state == "running"
     hot = plugs(live, spec_of(work, work.mark)) if live and stays_on and (changed | pending) & HOT else []
     redefine = bool(state.transient or pending or changed - _APART)

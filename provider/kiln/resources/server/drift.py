@@ -159,8 +159,8 @@ def _in_order(seen: Sequence[str], stated: Sequence[str]) -> list[str]:
 
 
 def _id_of(ctx: Context, node: Node, disk: DomainDisk, stated: Sequence[str]) -> str:
-    """The id of a disk's volume, or of the one that is ``stated`` and under a snapshot of it; the path of a disk that no
-    pool knows."""
+    """The id of a disk's volume, or of the one that is ``stated`` and under a snapshot of it; the path of a disk that
+    no pool knows."""
     assert disk.path is not None
     top = _id_at(ctx, node, disk.path, stated)
     if top in stated:

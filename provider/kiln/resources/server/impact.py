@@ -15,7 +15,6 @@ from kiln.resources.server.model import ServerInputs, ServerState
 from kiln.resources.server.order import same_order
 from kiln.resources.server.storage import root_ref
 
-
 _RESUMED = "resumed from its saved memory"
 
 

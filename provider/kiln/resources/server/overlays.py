@@ -20,8 +20,8 @@ def refuse_to_redefine(node: Node, domain: Domain, wanted: Collection[str]) -> N
     for disk in overlays_of(domain, wanted):
         raise Refused(
             f"guest '{domain.name}' is not changed",
-            cause=f"its disk {disk.target} is {disk.path}, a snapshot's overlay that Kiln did not make: a new definition "
-            "would go back to what was there before the snapshot",
+            cause=f"its disk {disk.target} is {disk.path}, a snapshot's overlay that Kiln did not make: a new "
+            "definition would go back to what was there before the snapshot",
             action=f"merge it while the guest runs (virsh -c '{node.uri}' blockcommit {domain.name} {disk.target} "
             "--active --pivot, then snapshot-delete --metadata), and run again",
         ).at(node=node.uri)

@@ -1,5 +1,5 @@
-"""A guest whose memory was saved (`virsh managedsave`, or a host that shut down): before it is changed it is resumed, with
-the definition that it was saved with, so that what it was doing is not lost."""
+"""A guest whose memory was saved (`virsh managedsave`, or a host that shut down): before it is changed it is resumed,
+with the definition that it was saved with, so that what it was doing is not lost."""
 
 from __future__ import annotations
 
