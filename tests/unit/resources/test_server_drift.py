@@ -309,6 +309,10 @@ def test_a_root_disk_grown_on_the_node_is_drift_of_a_stated_size(world: World, i
     found = seen(world, made)
     assert found.state["rootDiskSize"] == found.state["diskSize"] == "8MiB"
     assert world.diff("Server", found).empty
+    resource, before = world.resources["Server"], world.inputs("Server", made)
+    asked = operations.diff(world.context(), resource, found.id, found.state, found.inputs or {}, before)
+    said = "diskSize 8MiB → 4MiB, live: refused, since it has 8MiB and does not shrink"
+    assert [str(change) for change in asked.changes] == [said]
     with pytest.raises(InputErrors, match="diskSize: the root disk cannot shrink from 8MiB to 4MiB"):
         world.diff("Server", found, diskSize="4MiB")
 

@@ -67,6 +67,7 @@ def weigh(changes: Sequence[Change], state: ServerState, new: ServerInputs, now:
     sized = [change for change in changes if change.field == "disk_size" and new.disk_size not in (None, root)]
     if sized and not any(change.impact is Impact.REPLACE for change in weighed):
         _refuse_shrinking(state.disk_size, root, new.disk_size)
+        sized = [cloning.told_of_shrinking(change, root, new.disk_size) for change in sized]
     return (*weighed, *sized)
 
 
