@@ -59,6 +59,7 @@ class MemoryGuest:
 
     domain: Domain
     live: Live | None = None
+    saved: Live | None = None
     console: bytes = b""
     says: bytes = b""
     deaf: bool = False
@@ -154,7 +155,10 @@ class MemoryDomains:
                 guest.console += guest.says
                 guest.starts += 1
                 domain = guest.domain
-                guest.live = Live(domain.memory, domain.vcpus, domain.disks, domain.nics, asked=domain.asked)
+                guest.live = guest.saved or Live(
+                    domain.memory, domain.vcpus, domain.disks, domain.nics, asked=domain.asked
+                )
+                guest.saved = None
             self._change(uuid, state="running")
             return MemoryConsole(guest) if with_console else None
 
@@ -283,6 +287,12 @@ class MemoryDomains:
         """What somebody with virsh, or the guest itself, does to its power state."""
         self._change(uuid, state=state)
 
+    def save(self, uuid: str) -> None:
+        """What `virsh managedsave` does."""
+        guest = self.guests[uuid]
+        guest.saved, guest.live = guest.live, None
+        self._change(uuid, state="saved")
+
     def _running(self, ctx: Context, uuid: str) -> Live:
         live = self._guest(ctx, uuid).live
         if live is None:
@@ -328,6 +338,7 @@ def told_disk(disk: DiskSpec) -> DomainDisk:
         format=disk.chain[0].format,
         serial=disk.serial,
         boot_order=disk.boot_order,
+        backing=tuple(volume.path for volume in disk.chain[1:]),
     )
 
 

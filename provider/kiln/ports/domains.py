@@ -98,7 +98,8 @@ class DomainSpec:
 
 @dataclass(frozen=True)
 class DomainDisk:
-    """A disk of a guest as the node sees it; ``path`` is None for an empty CD drive."""
+    """A disk of a guest as the node sees it; ``path`` is None for an empty CD drive. ``backing`` are the paths of what
+    it is an overlay of, near ones first, as far as the definition names them."""
 
     target: str
     device: str
@@ -107,6 +108,7 @@ class DomainDisk:
     format: str | None
     serial: str | None = None
     boot_order: int | None = None
+    backing: Sequence[str] = ()
 
     @property
     def called(self) -> str:

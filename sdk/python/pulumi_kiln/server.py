@@ -646,6 +646,7 @@ class Server(pulumi.CustomResource):
             __props__.__dict__["interfaces"] = None
             __props__.__dict__["node_identity"] = None
             __props__.__dict__["pending_restart"] = None
+            __props__.__dict__["renamed"] = None
             __props__.__dict__["root_disk_size"] = None
             __props__.__dict__["state"] = None
             __props__.__dict__["transient"] = None
@@ -702,6 +703,7 @@ class Server(pulumi.CustomResource):
         __props__.__dict__["platform_config"] = None
         __props__.__dict__["pool"] = None
         __props__.__dict__["power_state"] = None
+        __props__.__dict__["renamed"] = None
         __props__.__dict__["restart_policy"] = None
         __props__.__dict__["root_disk_size"] = None
         __props__.__dict__["shutdown_timeout"] = None
@@ -923,6 +925,14 @@ class Server(pulumi.CustomResource):
         Whether the guest runs.
         """
         return pulumi.get(self, "power_state")
+
+    @_builtins.property
+    @pulumi.getter
+    def renamed(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        The name that somebody gave to the guest on the node; the next `up` gives it its own back.
+        """
+        return pulumi.get(self, "renamed")
 
     @_builtins.property
     @pulumi.getter(name="restartPolicy")

@@ -227,7 +227,7 @@ def test_a_renamed_guest_gets_its_name_back_when_it_is_off(world: World, made: O
     assert changed.state["pendingRestart"] == ["name", "memory"]
     world.node.domains.destroy(world.context(), made.id)
     found = seen(world, changed)
-    assert ((found.inputs or {})["name"], found.state.get("pendingRestart")) == ("theirs", None)
+    assert (found.state["renamed"], found.state.get("pendingRestart")) == ("theirs", None)
     updated = world.update("Server", found, name="it", powerState="running")
     assert (guest(world, made).name, starts(world, made)) == ("it", 2)
     assert steady(world, updated)
@@ -239,9 +239,9 @@ def test_a_name_that_a_refresh_found_waits_until_the_guest_is_off(world: World, 
     known.domain = replace(known.domain, name="theirs")
     found = seen(world, made)
     wanted: dict[str, Any] = {"name": "it", "restartPolicy": "deferred"}
-    (change,) = [one for one in said(world.diff("Server", found, **wanted)) if one.startswith("name")]
+    (change,) = [one for one in said(world.diff("Server", found, **wanted)) if one.startswith("renamed")]
     assert change == (
-        "name theirs → it, deferred: it was renamed on the node, and is renamed back, waits until the guest is off"
+        "renamed theirs → none, deferred: it was renamed on the node, and is renamed back, waits until the guest is off"
     )
     updated = world.update("Server", found, **wanted)
     assert (updated.state["pendingRestart"], starts(world, made)) == (["name"], 1)
@@ -438,7 +438,7 @@ def test_a_name_that_a_refresh_found_is_refused_where_a_restart_is_forbidden(wor
     made = world.create("Server", "it", image=image)
     known = world.node.domains.guests[made.id]
     known.domain = replace(known.domain, name="theirs")
-    assert refused(world, seen(world, made), name="it", restartPolicy="forbidden") == ["name"]
+    assert refused(world, seen(world, made), name="it", restartPolicy="forbidden") == ["renamed"]
 
 
 def test_live_changes_are_made_where_a_restart_is_forbidden(world: World, strict: Outcome) -> None:

@@ -13,7 +13,7 @@ from kiln.framework.steps import Step
 from kiln.ports.nodes import Node
 from kiln.resources import cloning
 from kiln.resources.ownership import new_mark
-from kiln.resources.server import life, storage
+from kiln.resources.server import external_snapshots, life, storage
 from kiln.resources.server.build import Work, spec_of
 from kiln.resources.server.course import course, plugged
 from kiln.resources.server.hotplug import HotChange, Plug, Replug, Unplug
@@ -52,11 +52,15 @@ def changing(ctx: Context, node: Node, work: Work, changed: set[str], state: Ser
     left = {*(state.unfinished or ()), *(state.pending_restart or ())}
     again = storage.wants_seed(new) and _told_again(changed, left, new, under_way=work.seed is not None)
     changed = changed | {"first_boot"} if again else changed - {"first_boot"}
-    way = course(domain, state, new, changed - _APART - HOT, changed & HOT)
+    name = {"name"} if domain.name != new.name else set()  # a program may state the one that it was given on the node
+    way = course(domain, state, new, changed - _APART - HOT - {"name"} | name, changed & HOT)
     work.waits, restarts, renamed = way.waits, way.restarts, domain.name != way.name
     plugs = new.power_state == "running" and not restarts and not way.full and bool((changed | left) & HOT)
     hot = plugged(domain, spec_of(work, work.mark), new) if plugs else []
     redefine = bool(state.transient or left or changed - _APART)
+    if redefine or "disk_size" in changed:
+        wanted = {disk.chain[0].path for disk in spec_of(work, work.mark).disks}
+        external_snapshots.refuse_to_redefine(node, domain, wanted)
     steps = life.telling_again(node, work, new_mark(ctx, "seed")) if again else []
     if "disk_size" in changed and new.disk_size is not None and work.root is not None:
         steps.append(Step("grow root disk", lambda ctx: _grow_root(ctx, node, work)))

@@ -296,3 +296,7 @@ class ServerState(ServerInputs):
         "True for a guest that was undefined while it ran, and would be gone when it stops; the next `up` defines it.",
         unfinished="the guest was undefined while it ran, and is defined again",
     )
+    renamed: str | None = out(
+        "The name that somebody gave to the guest on the node; the next `up` gives it its own back.",
+        unfinished="it was renamed on the node, and is renamed back",
+    )

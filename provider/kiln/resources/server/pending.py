@@ -7,6 +7,7 @@ keeps a digest of what was asked for, in its metadata; a running guest keeps tho
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from kiln.framework.model import alias_of, places
 from kiln.framework.values import UNKNOWN
@@ -24,8 +25,9 @@ def has_already(domain: Domain | None, inputs: ServerInputs, field: str) -> bool
     A guest that may be restarted is, for memory and CPUs that somebody took from it while it ran: it could get them
     back.
     """
-    live, wanted = domain.live if domain is not None else None, getattr(inputs, field)
-    if domain is None or live is None or wanted is UNKNOWN:
+    live = domain.live if domain is not None else None
+    wanted: Any = getattr(inputs, field, None)
+    if domain is None or live is None or wanted is UNKNOWN or field not in ServerInputs.model_fields:
         return False
     match field:
         case "memory" | "vcpus" if inputs.restart_policy == "allowed":
@@ -57,7 +59,7 @@ def pending(domain: Domain, inputs: ServerInputs, before: Collection[str] = ()) 
         found.add("image")
     if seed_waits(domain, inputs):
         found.add("firstBoot")
-    if domain.name != inputs.name and storage.is_made_as(inputs.name, domain):
+    if domain.name != inputs.name:
         found.add("name")
     return in_order(found)
 
@@ -65,7 +67,7 @@ def pending(domain: Domain, inputs: ServerInputs, before: Collection[str] = ()) 
 def unfinished(domain: Domain, inputs: ServerInputs) -> list[str]:
     """The properties that a running guest has otherwise than its definition and that the next update puts right: it
     restarts no guest for them."""
-    if inputs.restart_policy == "allowed":
+    if inputs.restart_policy == "allowed" or domain.live is None:
         return drift.waiting(domain)
     return devices.unplugged(domain, inputs) if devices.fits(domain, inputs) else []
 

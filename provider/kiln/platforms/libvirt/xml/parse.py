@@ -115,11 +115,16 @@ def _disk(found: Element) -> DomainDisk:
         target=_attribute(found, "target", "dev") or "",
         device=found.get("device") or "disk",
         bus=_attribute(found, "target", "bus") or "",
-        path=_attribute(found, "source", "file") or _attribute(found, "source", "dev"),
+        path=_path(found),
         format=_attribute(found, "driver", "type"),
         serial=found.findtext("serial") or None,
         boot_order=None if order is None else int(order),
+        backing=tuple(path for below in found.iter("backingStore") if (path := _path(below)) is not None),
     )
+
+
+def _path(found: Element) -> str | None:
+    return _attribute(found, "source", "file") or _attribute(found, "source", "dev")
 
 
 def _nic(found: Element) -> DomainNic:
