@@ -137,6 +137,25 @@ def test_a_cd_that_is_gone_is_in_the_way_of_memory_unless_its_drive_is_emptied(
     assert (found.mark, list(found.media)) == (DONE, [])
 
 
+@pytest.mark.parametrize("memory", [True, False], ids=["with_memory", "disks_alone"])
+def test_a_guest_that_was_renamed_since_keeps_its_name(
+    node: Node, ctx: Context, guest: DomainSpec, memory: bool
+) -> None:
+    if memory:
+        node.domains.start(ctx, guest.uuid)
+    take(node, ctx, guest, memory=memory)
+    node.domains.destroy(ctx, guest.uuid)
+    node.domains.rename(ctx, guest.uuid, f"{guest.name}-2")
+    defined = node.domains.definition(ctx, guest.uuid)
+    node.snapshots.revert(ctx, guest.uuid, "first")
+    node.domains.restore(ctx, defined)
+    found = node.domains.by_name(ctx, f"{guest.name}-2")
+    assert (found.uuid, found.state) == (guest.uuid, "running" if memory else "stopped")
+    assert [one.name for one in node.domains.list(ctx) if one.uuid == guest.uuid] == [f"{guest.name}-2"]
+    with pytest.raises(NotFound):
+        node.domains.by_name(ctx, guest.name)
+
+
 def test_a_snapshot_brings_back_the_size_that_a_disk_had(
     node: Node, ctx: Context, guest: DomainSpec, pool: str
 ) -> None:

@@ -33,7 +33,7 @@ class SnapshotArgs:
         :param pulumi.Input[_builtins.bool] memory: Whether the guest's memory is in the snapshot too: true of a guest that runs, false of one that is off. Default: as the guest is.
         :param pulumi.Input[_builtins.str] name: Name of the snapshot among those of its server.
         :param pulumi.Input[_builtins.str] node: The node's libvirt URI, such as the Server's `node` output. Default: the provider's `uri`.
-        :param pulumi.Input[_builtins.str] revert: A text of your choosing. When it becomes another one, the guest is taken back to the snapshot, once: what its disks and its memory got since then is lost, which the preview spells out. The text that a snapshot is made with does nothing.
+        :param pulumi.Input[_builtins.str] revert: A text of your choosing. When it becomes another one, the guest is forced off and taken back to the snapshot, once: what its disks and its memory got since then is lost, which the preview spells out. The text that a snapshot is made with does nothing.
         """
         pulumi.set(__self__, "server", server)
         if description is not None:
@@ -111,7 +111,7 @@ class SnapshotArgs:
     @pulumi.getter
     def revert(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        A text of your choosing. When it becomes another one, the guest is taken back to the snapshot, once: what its disks and its memory got since then is lost, which the preview spells out. The text that a snapshot is made with does nothing.
+        A text of your choosing. When it becomes another one, the guest is forced off and taken back to the snapshot, once: what its disks and its memory got since then is lost, which the preview spells out. The text that a snapshot is made with does nothing.
         """
         return pulumi.get(self, "revert")
 
@@ -155,7 +155,7 @@ class Snapshot(pulumi.CustomResource):
         :param pulumi.Input[_builtins.bool] memory: Whether the guest's memory is in the snapshot too: true of a guest that runs, false of one that is off. Default: as the guest is.
         :param pulumi.Input[_builtins.str] name: Name of the snapshot among those of its server.
         :param pulumi.Input[_builtins.str] node: The node's libvirt URI, such as the Server's `node` output. Default: the provider's `uri`.
-        :param pulumi.Input[_builtins.str] revert: A text of your choosing. When it becomes another one, the guest is taken back to the snapshot, once: what its disks and its memory got since then is lost, which the preview spells out. The text that a snapshot is made with does nothing.
+        :param pulumi.Input[_builtins.str] revert: A text of your choosing. When it becomes another one, the guest is forced off and taken back to the snapshot, once: what its disks and its memory got since then is lost, which the preview spells out. The text that a snapshot is made with does nothing.
         :param pulumi.Input[_builtins.str] server: Id of the Server, all of whose disks are in the snapshot.
         """
         ...
@@ -316,7 +316,7 @@ class Snapshot(pulumi.CustomResource):
     @pulumi.getter
     def revert(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        A text of your choosing. When it becomes another one, the guest is taken back to the snapshot, once: what its disks and its memory got since then is lost, which the preview spells out. The text that a snapshot is made with does nothing.
+        A text of your choosing. When it becomes another one, the guest is forced off and taken back to the snapshot, once: what its disks and its memory got since then is lost, which the preview spells out. The text that a snapshot is made with does nothing.
         """
         return pulumi.get(self, "revert")
 

@@ -20,7 +20,7 @@ from kiln.platforms.libvirt.faults import tolerating
 from kiln.platforms.libvirt.guests import Doing, Guest
 from kiln.platforms.libvirt.locks import locked
 from kiln.platforms.libvirt.xml import metadata
-from kiln.platforms.libvirt.xml.snapshot import described, snapshot, told_snapshot, without_media
+from kiln.platforms.libvirt.xml.snapshot import described, fitted, snapshot, told_snapshot
 from kiln.platforms.libvirt.xml.text import dump
 from kiln.ports.marks import Mark
 from kiln.ports.snapshots import Snapshot
@@ -82,8 +82,7 @@ class LibvirtSnapshots:
         """Take a guest back to the snapshot."""
 
         def work(domain: Any) -> None:
-            if ejected:
-                _rewrite(domain, name, lambda document: without_media(document, ejected))
+            _rewrite(domain, name, lambda document: fitted(document, str(domain.name()), ejected))
             domain.revertToSnapshot(domain.snapshotLookupByName(name, 0), 0)
 
         with self._domains.changing(), self._contents.changing():

@@ -71,13 +71,17 @@ def described(document: str, description: str | None, mark: Mark) -> str:
     return dump(root)
 
 
-def without_media(document: str, paths: Collection[str]) -> str:
-    """The document of a guest that has empty drives in the place of those with these CDs."""
+def fitted(document: str, name: str, ejected: Collection[str]) -> str:
+    """The document of a guest that is called ``name`` by now, with empty drives in the place of those with these CDs.
+
+    libvirt would give a guest that was renamed its old name back, under which it then does not find it."""
     root = parse(document)
     for domain in _definitions(root):
+        for called in domain.findall("name"):
+            called.text = name
         for disk in domain.findall("devices/disk[@device='cdrom']"):
             source = disk.find("source")
-            if source is not None and source.get("file") in paths:
+            if source is not None and source.get("file") in ejected:
                 disk.remove(source)
     return dump(root)
 
