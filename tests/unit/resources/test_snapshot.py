@@ -17,6 +17,7 @@ from kiln.ports.domains import PowerState
 from kiln.ports.marks import Mark
 from kiln.ports.volumes import Chunk, VolumeRef
 from kiln.resources import leftovers
+from kiln.resources.snapshot.reverting import prepare
 
 from tests.fakes.memory_domains import MemoryGuest
 from tests.fakes.memory_snapshots import MemorySnapshot
@@ -247,6 +248,22 @@ def test_a_cd_that_is_gone_is_out_of_its_drive(world: World, web: Outcome) -> No
     world.delete("Disk", cd)
     world.update("Snapshot", made, revert="now")
     assert [path.rpartition("/")[2] for path in held(world, made).told.media] == ["web-seed"]
+
+
+def test_a_cd_that_lies_in_no_pool_is_left_in_its_drive(world: World, web: Outcome) -> None:
+    made = take(world, web)
+    found = held(world, made)
+    found.told = replace(found.told, media=("/srv/isos/debian.iso",))
+    snapshot = found.told
+    assert prepare(world.context(), world.node, snapshot).ejected == []
+    assert (
+        prepare(
+            world.context(),
+            world.node,
+            replace(snapshot, media=(f"{world.node.volumes.pool(world.context(), POOL).path}/gone",)),
+        ).ejected
+        != []
+    )
 
 
 def is_deleted(world: World) -> None:

@@ -59,7 +59,7 @@ def prepare(ctx: Context, node: Node, snapshot: Snapshot) -> Revert:
     domain = node.domains.get(ctx, snapshot.guest)
     refuse_unsettled(domain, "revert")
     volumes = [_held(ctx, node, snapshot, target, path) for target, path in snapshot.disks.items()]
-    gone = [path for path in snapshot.media if snapshot.state != "stopped" and not _is_there(ctx, node, path)]
+    gone = [path for path in snapshot.media if snapshot.state != "stopped" and _is_gone(ctx, node, path)]
     return Revert(node, snapshot, domain, node.domains.definition(ctx, domain.uuid), volumes, gone)
 
 
@@ -120,12 +120,13 @@ def _held(ctx: Context, node: Node, snapshot: Snapshot, target: str, path: str) 
     return volume
 
 
-def _is_there(ctx: Context, node: Node, path: str) -> bool:
+def _is_gone(ctx: Context, node: Node, path: str) -> bool:
+    """Whether the volume of a CD was deleted; what lies in no pool only the node itself can look for."""
     try:
         node.volumes.by_path(ctx, path)
     except NotFound:
-        return False
-    return True
+        return path.rpartition("/")[0] in {pool.path for pool in node.volumes.pools(ctx)}
+    return False
 
 
 def _torn(snapshot: Snapshot, cause: str) -> InputError:
