@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from kiln.framework.context import Context
-from kiln.framework.errors import Conflict, KilnError, NotFound
+from kiln.framework.errors import Conflict, KilnError, NotFound, Refused
 from kiln.ports.domains import Domain, Live
 from kiln.ports.marks import Mark
 from kiln.ports.snapshots import Snapshot
@@ -57,7 +57,7 @@ class MemorySnapshots:
             disks = {disk.target: disk.path for disk in devices if disk.device == "disk" and disk.path is not None}
             if any(disk.format != "qcow2" for disk in devices if disk.device == "disk"):
                 raise KilnError(f"could not take snapshot '{name}' of guest '{domain.name}'", cause="unsupported raw")
-            media = tuple(disk.path for disk in devices if disk.device == "cdrom" and disk.path is not None)
+            media = {disk.target: disk.path for disk in devices if disk.device == "cdrom"}
             state = domain.state if domain.state in ("running", "paused") else "stopped"
             told = Snapshot(guest, name, int(time.time()), state, disks, media, description, mark=mark)
             held = {path: (self._volumes.by_path(ctx, path), self._content(ctx, path)) for path in disks.values()}
@@ -74,8 +74,10 @@ class MemorySnapshots:
     def revert(self, ctx: Context, guest: str, name: str, *, ejected: Collection[str] = ()) -> None:
         with self._lock:
             found, now = self._found(ctx, guest, name), self._domains.guests[guest]
-            found.told = replace(found.told, media=tuple(path for path in found.told.media if path not in ejected))
-            missing = [path for path in (*found.volumes, *found.told.media) if not self._is_there(ctx, path)]
+            media = {target: None if path in ejected else path for target, path in found.told.media.items()}
+            found.told = replace(found.told, media=media)
+            files = [*found.volumes, *(path for path in media.values() if path is not None)]
+            missing = [path for path in files if not self._is_there(ctx, path)]
             missing += [
                 path for path, (volume, _) in found.volumes.items() if name not in self._volumes.held(volume.ref)
             ]
@@ -88,12 +90,14 @@ class MemorySnapshots:
 
     def delete(self, ctx: Context, guest: str, name: str) -> None:
         ctx.check("delete the snapshot")
-        found, owner = self.known.pop((guest, name), None), self._domains.guests.get(guest)
+        found, owner = self.known.get((guest, name)), self._domains.guests.get(guest)
         if found is None or owner is None:
             return
-        attached = None if owner.live is None else {disk.path for disk in owner.live.disks}
+        if owner.live is not None and (changed := found.told.changed(owner.told())):
+            raise Refused(f"snapshot '{name}' stays", cause=f"the guest runs without what it had in {changed}")
+        del self.known[guest, name]
         for path, (volume, _) in found.volumes.items():
-            if self._is_there(ctx, path) and (attached is None or path in attached):
+            if self._is_there(ctx, path):
                 self._volumes.held(volume.ref).remove(name)
 
     def _found(self, ctx: Context, guest: str, name: str) -> MemorySnapshot:

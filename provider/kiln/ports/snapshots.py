@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from kiln.framework.context import Context
+from kiln.ports.domains import Domain
 from kiln.ports.marks import Mark
 
 GuestState = Literal["running", "paused", "stopped"]
@@ -18,9 +19,9 @@ class Snapshot:
 
     ``created`` is when it was taken, in seconds since the epoch by the node's clock. ``state`` is what the guest was
     then: of one that was not ``stopped`` it holds the memory. ``disks`` are the paths of the disks whose content it
-    holds by their targets, ``media`` those of the CDs that the guest had, and which it does not hold. ``internal``: all
-    of it is inside these disks; Kiln knows what to do with no other kind. ``mark`` is None for one that Kiln did not
-    make.
+    holds by their targets, ``media`` those of the other drives that the guest had, None for an empty one. ``internal``:
+    all of it is inside these disks; Kiln knows what to do with no other kind. ``mark`` is None for one that Kiln did
+    not make.
     """
 
     guest: str
@@ -28,10 +29,16 @@ class Snapshot:
     created: int
     state: GuestState
     disks: Mapping[str, str] = field(default_factory=dict)
-    media: Sequence[str] = ()
+    media: Mapping[str, str | None] = field(default_factory=dict)
     description: str | None = None
     internal: bool = True
     mark: Mark | None = None
+
+    def changed(self, domain: Domain) -> list[str]:
+        """The targets of the disks and drives that the running guest has not, or not with what was in them then."""
+        now = {disk.target: disk.path for disk in domain.live.disks} if domain.live is not None else {}
+        then = {**self.disks, **self.media}
+        return [target for target, path in then.items() if target not in now or now[target] != path]
 
 
 class Snapshots(Protocol):
@@ -61,5 +68,5 @@ class Snapshots(Protocol):
         reverted to again. Raises NotFound."""
 
     def delete(self, ctx: Context, guest: str, name: str) -> None:
-        """Delete a snapshot with what it holds in the disks that the guest has, if it runs, or had then, if it is off;
-        those made after it stay. One that is gone, or whose guest is, is a success."""
+        """Delete a snapshot with what it holds in the disks; those made after it stay. One that is gone, or whose guest
+        is, is a success. Raises Refused while the guest runs with other disks or drives than then (``changed``)."""

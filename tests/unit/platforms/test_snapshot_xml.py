@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kiln.platforms.libvirt.xml.snapshot import described, fitted, snapshot, told_snapshot
+from kiln.platforms.libvirt.xml.snapshot import described, snapshot, told_snapshot, without_media
 from kiln.platforms.libvirt.xml.text import parse
 from kiln.ports.marks import Mark
 
@@ -41,7 +41,11 @@ def test_what_is_asked_for_says_whether_memory_is_in_it() -> None:
 def test_what_libvirt_says_is_told() -> None:
     told = told_snapshot(document(), UUID)
     assert (told.guest, told.name, told.created, told.state) == (UUID, "first", 1795310265, "running")
-    assert (told.disks, told.media, told.description) == ({"vda": "/p/a"}, ("/p/cd", "/p/other"), "one")
+    assert (told.disks, told.media, told.description) == (
+        {"vda": "/p/a"},
+        {"sda": "/p/cd", "sdb": "/p/other"},
+        "one",
+    )
     assert (told.internal, told.mark) == (True, None)
 
 
@@ -64,9 +68,9 @@ def test_a_mark_is_written_into_each_definition_and_counts_for_its_snapshot_alon
     assert told_snapshot(again.replace("<name>first</name>", "<name>theirs</name>"), UUID).mark is None
 
 
-def test_a_document_is_fitted_to_the_guest_as_it_is_called_and_to_the_cds_that_are_there() -> None:
-    root = parse(fitted(document(), "db", ["/p/cd", "/p/a"]))
+def test_drives_are_emptied_of_the_cds_that_are_gone() -> None:
+    root = parse(without_media(document(), ["/p/cd", "/p/a"]))
     for tag in ("domain", "inactiveDomain"):
         files = [source.get("file") for source in root.findall(f"{tag}/devices/disk/source")]
-        assert (root.findtext(f"{tag}/name"), files) == ("db", ["/p/a", "/p/other"])
-    assert root.findtext("name") == "first"
+        assert files == ["/p/a", "/p/other"]
+    assert told_snapshot(without_media(document(), ["/p/cd"]), UUID).media == {"sda": None, "sdb": "/p/other"}

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from kiln.framework.context import Context
+from kiln.framework.errors import Refused
+from kiln.platforms.libvirt import observe
 from kiln.platforms.libvirt.codes import Affect, DomainMetadata, ErrorCode, SnapshotCreate, SnapshotXml
 from kiln.platforms.libvirt.connection import CALL_SECONDS, Link, Opened
 from kiln.platforms.libvirt.contents import Contents
@@ -20,7 +22,7 @@ from kiln.platforms.libvirt.faults import tolerating
 from kiln.platforms.libvirt.guests import Doing, Guest
 from kiln.platforms.libvirt.locks import locked
 from kiln.platforms.libvirt.xml import metadata
-from kiln.platforms.libvirt.xml.snapshot import described, fitted, snapshot, told_snapshot
+from kiln.platforms.libvirt.xml.snapshot import described, snapshot, told_snapshot, without_media
 from kiln.platforms.libvirt.xml.text import dump
 from kiln.ports.marks import Mark
 from kiln.ports.snapshots import Snapshot
@@ -82,7 +84,8 @@ class LibvirtSnapshots:
         """Take a guest back to the snapshot."""
 
         def work(domain: Any) -> None:
-            _rewrite(domain, name, lambda document: fitted(document, str(domain.name()), ejected))
+            if ejected:
+                _rewrite(domain, name, lambda document: without_media(document, ejected))
             domain.revertToSnapshot(domain.snapshotLookupByName(name, 0), 0)
 
         with self._domains.changing(), self._contents.changing():
@@ -94,7 +97,11 @@ class LibvirtSnapshots:
 
         def work(opened: Opened) -> None:
             with tolerating(ErrorCode.NO_DOMAIN, ErrorCode.NO_DOMAIN_SNAPSHOT):
-                found.find(opened).snapshotLookupByName(name, 0).delete(0)
+                domain = found.find(opened)
+                snapshot = domain.snapshotLookupByName(name, 0)
+                if domain.isActive():
+                    _refuse_changed(domain, name)
+                snapshot.delete(0)
 
         doing = Doing(f"delete snapshot '{name}' of", found)
         with self._contents.changing():
@@ -121,6 +128,17 @@ def _marked(domain: Any, mark: Mark) -> Iterator[None]:
 def _set_metadata(domain: Any, document: str | None) -> None:
     flags = Affect.CONFIG | Affect.LIVE if domain.isActive() else Affect.CONFIG
     domain.setMetadata(DomainMetadata.ELEMENT, document, metadata.PREFIX, metadata.SNAPSHOT_NAMESPACE, flags)
+
+
+def _refuse_changed(domain: Any, name: str) -> None:
+    """Refuse to delete a snapshot of a running guest that lacks a disk or drive of then: libvirtd 9.0 dies of it."""
+    now = observe.describe(domain)
+    if changed := _told(domain, name).changed(now):
+        raise Refused(
+            f"snapshot '{name}' of guest '{now.name}' stays",
+            cause=f"the guest runs without what it had in {', '.join(changed)} then, and libvirt cannot delete it so",
+            action="stop the guest, or give it these again, and run again",
+        )
 
 
 def _rewrite(domain: Any, name: str, change: Callable[[str], str]) -> None:

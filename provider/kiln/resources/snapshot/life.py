@@ -57,7 +57,8 @@ def remove(ctx: Context, node: Node, snapshot: Snapshot) -> None:
     """Delete a snapshot with all it holds; one that is gone is a success.
 
     Raises:
-        Refused: the guest runs with a disk because of which libvirt would forget the snapshot and keep what it holds.
+        Refused: the guest runs with a disk because of which libvirt would forget the snapshot and keep what it holds,
+            or without one that it had then.
     """
     try:
         domain = node.domains.get(ctx, snapshot.guest)
@@ -72,21 +73,6 @@ def remove(ctx: Context, node: Node, snapshot: Snapshot) -> None:
             action="stop the guest, or take those from its server's 'disks', and run again",
         )
     node.snapshots.delete(ctx, snapshot.guest, snapshot.name)
-    for path in snapshot.disks.values():
-        _tell_left(ctx, node, path, snapshot.name)
-
-
-def _tell_left(ctx: Context, node: Node, path: str, name: str) -> None:
-    """Warn of what is still in a disk, which a running guest has no more."""
-    try:
-        ref = node.volumes.by_path(ctx, path).ref
-    except NotFound:
-        return
-    if name in node.volumes.snapshots(ctx, ref):
-        ctx.log.warning(
-            f"the disk '{ref}' still holds what the snapshot '{name}' did, as the running guest has it no more:"
-            f" `qemu-img snapshot -d {name} {path}` removes it while no guest uses it"
-        )
 
 
 def _make_room(ctx: Context, node: Node, domain: Domain, name: str) -> None:

@@ -59,7 +59,8 @@ def prepare(ctx: Context, node: Node, snapshot: Snapshot) -> Revert:
     domain = node.domains.get(ctx, snapshot.guest)
     refuse_unsettled(domain, "revert")
     volumes = [_held(ctx, node, snapshot, target, path) for target, path in snapshot.disks.items()]
-    gone = [path for path in snapshot.media if snapshot.state != "stopped" and _is_gone(ctx, node, path)]
+    media = [path for path in snapshot.media.values() if path is not None and snapshot.state != "stopped"]
+    gone = [path for path in media if _is_gone(ctx, node, path)]
     return Revert(node, snapshot, domain, node.domains.definition(ctx, domain.uuid), volumes, gone)
 
 

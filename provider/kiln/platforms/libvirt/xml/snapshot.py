@@ -39,15 +39,15 @@ def told_snapshot(document: str, guest: str) -> Snapshot:
     root = parse(document)
     name = root.findtext("name") or ""
     kinds = {disk.get("name"): disk.get("snapshot") for disk in root.findall("disks/disk")}
-    files = {target: (device, path) for target, device, path in _files(root)}
+    files = dict(_files(root))
     memory = root.find("memory")
     return Snapshot(
         guest=guest,
         name=name,
         created=int(root.findtext("creationTime") or 0),
         state=_STATES.get(root.findtext("state") or "", "stopped"),
-        disks={target: path for target, (_, path) in files.items() if kinds.get(target) == "internal"},
-        media=tuple(path for device, path in files.values() if device == "cdrom"),
+        disks={target: path for target, path in files.items() if path and kinds.get(target) == "internal"},
+        media={target: path for target, path in files.items() if kinds.get(target) != "internal"},
         description=root.findtext("description"),
         internal="external" not in {*kinds.values(), None if memory is None else memory.get("snapshot")},
         mark=_told_mark(root, name),
@@ -71,17 +71,13 @@ def described(document: str, description: str | None, mark: Mark) -> str:
     return dump(root)
 
 
-def fitted(document: str, name: str, ejected: Collection[str]) -> str:
-    """The document of a guest that is called ``name`` by now, with empty drives in the place of those with these CDs.
-
-    libvirt would give a guest that was renamed its old name back, under which it then does not find it."""
+def without_media(document: str, paths: Collection[str]) -> str:
+    """The document of a guest that has empty drives in the place of those with these CDs."""
     root = parse(document)
     for domain in _definitions(root):
-        for called in domain.findall("name"):
-            called.text = name
         for disk in domain.findall("devices/disk[@device='cdrom']"):
             source = disk.find("source")
-            if source is not None and source.get("file") in ejected:
+            if source is not None and source.get("file") in paths:
                 disk.remove(source)
     return dump(root)
 
@@ -91,12 +87,12 @@ def _definitions(root: Element) -> Iterator[Element]:
     return (found for found in root if found.tag in {"domain", "inactiveDomain"})
 
 
-def _files(root: Element) -> Iterator[tuple[str, str, str]]:
-    """Target, kind of device and file of the guest's disks and CDs."""
+def _files(root: Element) -> Iterator[tuple[str, str | None]]:
+    """Target and file of the guest's disks and drives, None for an empty one."""
     for disk in root.findall("domain/devices/disk"):
         target, source = disk.find("target"), disk.find("source")
-        if target is not None and source is not None and (file := source.get("file")) is not None:
-            yield target.get("dev") or "", disk.get("device") or "disk", file
+        if target is not None:
+            yield target.get("dev") or "", None if source is None else source.get("file")
 
 
 def _told_mark(root: Element, name: str) -> Mark | None:
