@@ -18,6 +18,7 @@ from kiln.ports.overlays import OverlaySpec
 
 from tests.fakes.memory_domains import MemoryDomains
 from tests.fakes.memory_networks import MemoryNetworks
+from tests.fakes.memory_snapshots import MemorySnapshots
 from tests.fakes.memory_volumes import MemoryVolumes
 
 SETTINGS = frozenset({"machine"})
@@ -41,6 +42,7 @@ class MemoryNode:
         self.networks = MemoryNetworks()
         self.volumes = MemoryVolumes(self.directory)
         self.domains = MemoryDomains(self.volumes, self.networks.known)
+        self.snapshots = MemorySnapshots(self.domains, self.volumes)
 
     def identity(self, ctx: Context) -> str:
         ctx.check("read the node")

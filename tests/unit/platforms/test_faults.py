@@ -35,6 +35,8 @@ PREFIXES = {
     "StreamEvent": "VIR_STREAM_EVENT_",
     "ConsoleFlag": "VIR_DOMAIN_CONSOLE_",
     "Credential": "VIR_CRED_",
+    "SnapshotXml": "VIR_DOMAIN_SNAPSHOT_XML_",
+    "SnapshotCreate": "VIR_DOMAIN_SNAPSHOT_CREATE_",
 }
 SPELLED_OTHERWISE = {
     "VolumeStream.SPARSE": "VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM",
@@ -64,6 +66,7 @@ def test_a_number_is_libvirts_own(name: str, number: int) -> None:
         (ErrorCode.NO_STORAGE_POOL, "no storage pool with matching name 'x'", NotFound),
         (ErrorCode.NO_STORAGE_VOL, "no storage vol with matching name 'x'", NotFound),
         (ErrorCode.NO_NETWORK, "no network with matching name 'x'", NotFound),
+        (ErrorCode.NO_DOMAIN_SNAPSHOT, "no domain snapshot with matching name 'x'", NotFound),
         (ErrorCode.SYSTEM_ERROR, "Unable to open stream for '/p/x': No such file or directory", NotFound),
         (ErrorCode.STORAGE_VOL_EXIST, "storage volume 'x' exists already", Conflict),
         (ErrorCode.DOM_EXIST, "domain 'x' exists", Conflict),

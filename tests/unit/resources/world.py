@@ -20,6 +20,7 @@ from kiln.resources.network import Network
 from kiln.resources.node import Node
 from kiln.resources.server import Server
 from kiln.resources.site import Site
+from kiln.resources.snapshot import Snapshot
 
 from tests.fakes.memory import MemoryNode, MemoryNodes
 
@@ -62,7 +63,7 @@ class World:
     def restart(self) -> None:
         """A new run of the provider on the same node."""
         self.site = Site(self.nodes, URI, POOL)
-        kinds: tuple[Callable[[Site], AnyResource], ...] = (Node, Image, Disk, Server, Network)
+        kinds: tuple[Callable[[Site], AnyResource], ...] = (Node, Image, Disk, Server, Network, Snapshot)
         made = [kind(self.site) for kind in kinds]
         self.resources = {resource.name: resource for resource in made}
 
@@ -110,7 +111,7 @@ class World:
         return {key: made.state[key] for key in keys if key in made.state}
 
     def inventory(self) -> dict[str, Any]:
-        """All that is on the node, as the ports tell it, of networks those that Kiln made, if there are any."""
+        """All that is on the node, as the ports tell it; snapshots, and networks that Kiln made, if there are any."""
         ctx = self.context()
         try:
             volumes = {str(volume.ref) for volume in self.node.volumes.list(ctx, POOL)}
@@ -120,7 +121,11 @@ class World:
         guests = {domain.name: domain.uuid for domain in self.node.domains.list(ctx)}
         networks = {one.name: one.mark.phase for one in self.node.networks.list(ctx) if one.mark is not None}
         found = {"guests": guests, "volumes": volumes, "marks": marks}
-        return {**found, "networks": networks} if networks else found
+        snapshots = {
+            name: one.told.mark and one.told.mark.phase for (_, name), one in self.node.snapshots.known.items()
+        }
+        more = {"networks": networks, "snapshots": snapshots}
+        return {**found, **{kind: these for kind, these in more.items() if these}}
 
     def raw(self, name: str = "disk.raw", size: int = 1 << 20) -> str:
         """A source: a raw disk."""

@@ -35,6 +35,7 @@ class ErrorCode(IntEnum):
     NO_INTERFACE = 57
     CONFIG_UNSUPPORTED = 67
     OPERATION_TIMEOUT = 68
+    NO_DOMAIN_SNAPSHOT = 72
     ARGUMENT_UNSUPPORTED = 74
     AUTH_CANCELLED = 79
     NO_DOMAIN_METADATA = 80
@@ -128,6 +129,19 @@ class DomainMetadata(IntEnum):
 
     DESCRIPTION = 0
     ELEMENT = 2
+
+
+class SnapshotXml(IntFlag):
+    """``virDomainSnapshotXMLFlags``."""
+
+    SECURE = 1
+
+
+class SnapshotCreate(IntFlag):
+    """``virDomainSnapshotCreateFlags``."""
+
+    REDEFINE = 1
+    CURRENT = 2
 
 
 class BlockResize(IntFlag):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -63,6 +64,10 @@ class LibvirtDomains:
         self._link = link
         self._contents = contents
         self._recent = Recent(link, "read all guests", observe.read_all)
+
+    def changing(self) -> AbstractContextManager[None]:
+        """Around a change made to guests by somebody else than this: nothing read before its end is told after it."""
+        return self._recent.changing()
 
     def define(self, ctx: Context, spec: DomainSpec) -> Domain:
         """Define, or redefine under the same UUID."""

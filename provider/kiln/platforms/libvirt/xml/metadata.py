@@ -1,5 +1,5 @@
 """Kiln's element in a domain's ``<metadata>``: the ownership mark, what was asked for, and the user's key/value pairs.
-A network's holds the mark alone.
+A network's and a snapshot's hold the mark alone.
 
 Values are attributes, not text: libvirt indents what it writes back, and only attributes keep their newlines.
 ``virDomainSetMetadata`` takes the element bare and puts it into its namespace, ``virDomainGetMetadata`` takes it out.
@@ -21,6 +21,8 @@ PREFIX = "kiln"
 _ROOT = f"{{{NAMESPACE}}}guest"
 _NETWORK_NAMESPACE = "urn:kiln:network:1"
 _NETWORK_ROOT = f"{{{_NETWORK_NAMESPACE}}}network"
+SNAPSHOT_NAMESPACE = "urn:kiln:snapshot:1"
+_SNAPSHOT_ROOT = f"{{{SNAPSHOT_NAMESPACE}}}snapshot"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,13 @@ def network_metadata(mark: Mark) -> Element:
     return _qualified(root, _NETWORK_NAMESPACE)
 
 
+def snapshot_metadata(mark: Mark, *, bare: bool = False) -> Element:
+    """The element that holds the mark of a snapshot, in a guest's definition, or its ``bare`` form."""
+    root = Element("snapshot")
+    _add_mark(root, mark)
+    return root if bare else _qualified(root, SNAPSHOT_NAMESPACE)
+
+
 def told(root: Element | None) -> Kept:
     """What Kiln's element, in either form, says; a mark that cannot be understood is no mark."""
     if root is None:
@@ -79,6 +88,11 @@ def find(domain: Element) -> Element | None:
 def find_network(network: Element) -> Element | None:
     """Kiln's element in a network's definition."""
     return network.find(f"metadata/{_NETWORK_ROOT}")
+
+
+def find_snapshot(domain: Element) -> Element | None:
+    """Kiln's element for a snapshot in the definition of the guest it was taken of."""
+    return domain.find(f"metadata/{_SNAPSHOT_ROOT}")
 
 
 def _qualified(root: Element, namespace: str) -> Element:
