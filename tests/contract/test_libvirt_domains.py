@@ -139,3 +139,23 @@ def test_an_efi_guest_runs_and_its_variables_go_with_it(node: Node, ctx: Context
     node.domains.destroy(ctx, wanted.uuid)
     node.domains.undefine(ctx, wanted.uuid)
     assert not variables.exists()
+
+
+def test_snapshots_and_a_saved_memory_are_in_the_way_of_moving_disks(
+    node: Node, ctx: Context, pool: str, name: str
+) -> None:
+    disk = node.volumes.create(ctx, VolumeRef(pool, "disk"), format="qcow2", virtual_size=1 << 20)
+    wanted = spec(name, disks=(DiskSpec((disk,), "vda"),))
+    node.domains.define(ctx, wanted)
+    connection = libvirt.open(SYSTEM)
+    try:
+        domain = connection.lookupByName(name)
+        domain.snapshotCreateXML("<domainsnapshot/>", 0)
+        assert "snapshots" in (node.moves.obstacle(ctx, wanted.uuid) or "")
+        domain.snapshotCurrent().delete()
+        assert node.moves.obstacle(ctx, wanted.uuid) is None
+        domain.create()
+        domain.managedSave()
+        assert "saved" in (node.moves.obstacle(ctx, wanted.uuid) or "")
+    finally:
+        connection.close()

@@ -16,6 +16,7 @@ from kiln.framework.errors import InputError, Refused, Unreachable
 from kiln.ports.nodes import Accelerator, NodeFacts, Prerequisite
 
 from tests.fakes.memory_domains import MemoryDomains
+from tests.fakes.memory_moves import MemoryMoves
 from tests.fakes.memory_networks import MemoryNetworks
 from tests.fakes.memory_volumes import MemoryVolumes
 
@@ -40,6 +41,7 @@ class MemoryNode:
         self.networks = MemoryNetworks()
         self.volumes = MemoryVolumes(self.directory)
         self.domains = MemoryDomains(self.volumes, self.networks.known)
+        self.moves = MemoryMoves(self.domains, self.volumes)
 
     def identity(self, ctx: Context) -> str:
         ctx.check("read the node")

@@ -237,6 +237,10 @@ class LibvirtDomains:
         """Delete a log that no guest writes to."""
         logs.delete(ctx, self._link, log)
 
+    def changing(self) -> contextlib.AbstractContextManager[None]:
+        """Around a change that is made to a guest by others than this port."""
+        return self._recent.changing()
+
     def _change(self, ctx: Context, verb: str, uuid: str, work: Callable[[Any], T]) -> T:
         with self._recent.changing():
             return self._with(ctx, verb, uuid, work)

@@ -91,6 +91,11 @@ def disk_document(document: str, target: str) -> Element | None:
     return None
 
 
+def disk_path(found: Element) -> str | None:
+    """Where the disk of a ``<disk>``, or the copy of a ``<mirror>``, is stored; None for an empty CD drive."""
+    return _attribute(found, "source", "file") or _attribute(found, "source", "dev")
+
+
 def nic_document(document: str, mac: str) -> Element | None:
     """The ``<interface>`` with a MAC address."""
     for found in parse(document).findall("devices/interface"):
@@ -112,7 +117,7 @@ def _disk(found: Element) -> DomainDisk:
         target=_attribute(found, "target", "dev") or "",
         device=found.get("device") or "disk",
         bus=_attribute(found, "target", "bus") or "",
-        path=_attribute(found, "source", "file") or _attribute(found, "source", "dev"),
+        path=disk_path(found),
         format=_attribute(found, "driver", "type"),
         serial=found.findtext("serial") or None,
         boot_order=None if order is None else int(order),
