@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import libvirt
+import libvirt_qemu
 import pytest
 from kiln.framework.context import Context
 from kiln.framework.errors import InputError, KilnError, Refused
@@ -159,3 +160,25 @@ def test_snapshots_and_a_saved_memory_are_in_the_way_of_moving_disks(
         assert "saved" in (node.moves.obstacle(ctx, wanted.uuid) or "")
     finally:
         connection.close()
+
+
+def test_what_a_guest_writes_while_its_disk_is_copied_is_in_the_copy(
+    node: Node, ctx: Context, pool: str, name: str
+) -> None:
+    old, new = (
+        node.volumes.create(ctx, VolumeRef(pool, each), format="raw", virtual_size=1 << 20) for each in ("old", "new")
+    )
+    wanted = spec(name, disks=(DiskSpec((old,), "vda"),))
+    node.domains.define(ctx, wanted)
+    node.domains.start(ctx, wanted.uuid)
+    node.moves.mirror(ctx, wanted.uuid, "vda", new)
+    connection = libvirt.open(SYSTEM)
+    try:
+        write = 'qemu-io -d /machine/peripheral/virtio-disk0/virtio-backend "write -P 7 4096 512"'
+        domain = connection.lookupByName(name)
+        libvirt_qemu.qemuMonitorCommand(domain, write, libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)
+    finally:
+        connection.close()
+    node.moves.pivot(ctx, wanted.uuid, "vda", new)
+    node.domains.destroy(ctx, wanted.uuid)
+    assert node.volumes.download(ctx, new.ref, 4096, 1024) == bytes([7]) * 512 + bytes(512)

@@ -13,6 +13,7 @@ from kiln.framework.units import Size
 from kiln.ports.domains import Domain, DomainDisk, DomainNic
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef
+from kiln.resources.places import known_as
 from kiln.resources.server import imported, storage
 from kiln.resources.server.known import Known
 from kiln.resources.server.layout import mac_address
@@ -139,7 +140,7 @@ def _disk_drift(
         elif ref is not None and storage.is_own(ctx, node.volumes, ref):
             root_there = root_there or (ref == own.root and node.volumes.exists(ctx, ref))
         else:
-            seen[_id_of(ctx, node, disk.path)] = disk
+            seen[_id_of(ctx, node, disk.path, base.disks or ())] = disk
     drift: dict[str, object] = {}
     if not _same_disks(seen, base.disks or []):
         drift["disks"] = _in_order(list(seen), base.disks or []) or None
@@ -155,10 +156,11 @@ def _in_order(seen: Sequence[str], stated: Sequence[str]) -> list[str]:
     return [*(id for id in stated if id in seen), *(id for id in seen if id not in stated)]
 
 
-def _id_of(ctx: Context, node: Node, path: str) -> str:
-    """The id of the volume at a path, or the path where no pool knows it."""
+def _id_of(ctx: Context, node: Node, path: str, stated: Sequence[str]) -> str:
+    """The id of the disk at a path, or the path where no pool knows it."""
     try:
-        return str(node.volumes.by_path(ctx, path).ref)
+        ref = node.volumes.by_path(ctx, path).ref
+        return str(ref if str(ref) in stated else known_as(node.volumes.read_mark(ctx, ref), ref))
     except NotFound:
         return path
 
