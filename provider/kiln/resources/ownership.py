@@ -23,7 +23,7 @@ from kiln.ports.domains import Domains
 from kiln.ports.marks import Holder, Mark
 from kiln.ports.volumes import Volume, VolumeRef, Volumes
 from kiln.resources.names import listed
-from kiln.resources.places import moved_to, place_of
+from kiln.resources.places import find, moved_to
 from kiln.transfer.upload import discard_temporaries
 
 GRACE_SECONDS = 300
@@ -59,7 +59,7 @@ def _make_room(ctx: Context, volumes: Volumes, ref: VolumeRef) -> bool:
     nothing left that it could own; True where it was such a one. Raises Conflict."""
     old = volumes.read_mark(ctx, ref)
     there = (old is not None and old.phase == "creating") or _exists(ctx, volumes, ref)
-    there = there or (moved_to(old) is not None and place_of(ctx, volumes, ref) != ref)
+    there = there or (moved_to(old) is not None and find(ctx, volumes, ref).ref != ref)
     if there:
         refuse_taken("volume", str(ref), old)
     if old is None:

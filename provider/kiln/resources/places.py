@@ -6,58 +6,93 @@
     fast/data   the volume, whose mark says "id: kiln/data"
 
 Either alone proves nothing: the two have to name each other. Where the pool of the id is gone, the mark beside the
-volume is looked for in all pools.
+volume is looked for in all pools. While a disk is moved, the mark of what it is in says "movingTo": from then on its
+guest may have the copy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from kiln.framework.context import Context
-from kiln.framework.errors import Cancelled, KilnError, NotFound, Unreachable
+from kiln.framework.errors import Cancelled, KilnError, NotFound, Refused, Unreachable
 from kiln.ports.marks import Mark
 from kiln.ports.volumes import VolumeRef, Volumes
 
 MOVED = "moved"
 """The role of the mark that is left where a disk was made."""
-_ID, _TO, _OLD = "id", "movedTo", "old"
+_ID, _TO, _NEXT, _OLD = "id", "movedTo", "movingTo", "old"
+
+
+@dataclass(frozen=True)
+class Place:
+    """The volume that a disk is in, and the one that it is being moved to, which its guest may have by now."""
+
+    ref: VolumeRef
+    next: VolumeRef | None = None
 
 
 def known_as(mark: Mark | None, ref: VolumeRef) -> VolumeRef:
     """The id of the disk that is stored in the volume ``ref``, by the volume's mark."""
-    return _ref(mark.info[_ID]) if mark is not None and _ID in mark.info else ref
+    return _entry(mark, _ID) or ref
 
 
 def moved_to(mark: Mark | None) -> VolumeRef | None:
     """Where the disk went that was made under the name with this mark, None when it went nowhere."""
-    return _ref(mark.info[_TO]) if mark is not None and _TO in mark.info else None
+    return _entry(mark, _TO)
 
 
 def old_copy(mark: Mark | None) -> VolumeRef | None:
     """The volume that the disk whose id has this mark was in before, while it is still to be deleted."""
-    return _ref(mark.info[_OLD]) if mark is not None and _OLD in mark.info else None
+    return _entry(mark, _OLD)
 
 
 def place_of(ctx: Context, volumes: Volumes, id: VolumeRef) -> VolumeRef:
-    """The volume that the disk known as ``id`` is in; ``id`` itself for what was never moved, or is not there."""
+    """The volume that the disk known as ``id`` is in; ``id`` itself for what was never moved, or is not there.
+
+    Raises Refused for one that is being moved: which of the two volumes is the disk, only its guest can tell."""
+    place = find(ctx, volumes, id)
+    if place.next is not None:
+        raise Refused(
+            f"disk '{id}' is being moved from '{place.ref}' to '{place.next}'",
+            cause="another run does it, or one that died left it unfinished",
+            action="wait for that run to end; else `pulumi refresh` and `pulumi up` of the stack that has the disk",
+        )
+    return place.ref
+
+
+def find(ctx: Context, volumes: Volumes, id: VolumeRef) -> Place:
+    """Where the disk known as ``id`` is, by the marks."""
     try:
-        to = moved_to(volumes.read_mark(ctx, id))
+        mark = volumes.read_mark(ctx, id)
     except NotFound:  # the pool it was made in is gone
-        return next((ref for ref, mark in _all_marks(ctx, volumes) if _is_at(mark, ref, id)), id)
+        found = [(ref, mark) for ref, mark in _all_marks(ctx, volumes) if _is_at(mark, ref, id)]
+        # Of two, the new one is told to be the disk before the old one is told not to be.
+        ref, mark = max(found, key=lambda each: each[1].made or 0, default=(id, None))
+        return Place(ref, _entry(mark, _NEXT))
+    to = moved_to(mark)
     if to is None:
-        return id
+        return Place(id, _entry(mark, _NEXT))
     try:
-        return to if known_as(volumes.read_mark(ctx, to), to) == id else id
+        there = volumes.read_mark(ctx, to)
     except NotFound:
-        return id
+        return Place(id)
+    return Place(to, _entry(there, _NEXT)) if known_as(there, to) == id else Place(id)
 
 
 def told(
-    info: Mapping[str, str], *, id: VolumeRef, to: VolumeRef | None = None, old: VolumeRef | None = None
+    info: Mapping[str, str],
+    *,
+    id: VolumeRef,
+    to: VolumeRef | None = None,
+    next: VolumeRef | None = None,
+    old: VolumeRef | None = None,
 ) -> dict[str, str]:
-    """What a mark says of a disk besides ``info``: its id, where it went ``to``, the ``old`` copy to be deleted."""
-    kept = {key: value for key, value in info.items() if key not in (_ID, _TO, _OLD)}
-    says = {_ID: id, _TO: to, _OLD: old}
+    """What a mark says of a disk besides ``info``: its id, where it went ``to`` and where it goes ``next``, the ``old``
+    copy to be deleted."""
+    kept = {key: value for key, value in info.items() if key not in (_ID, _TO, _NEXT, _OLD)}
+    says = {_ID: id, _TO: to, _NEXT: next, _OLD: old}
     return kept | {key: str(value) for key, value in says.items() if value is not None}
 
 
@@ -75,6 +110,9 @@ def _all_marks(ctx: Context, volumes: Volumes) -> Iterator[tuple[VolumeRef, Mark
             ctx.log.debug(f"pool '{pool.name}' was not looked into: {error}")
 
 
-def _ref(text: str) -> VolumeRef:
-    pool, _, name = text.partition("/")
-    return VolumeRef(pool, name)
+def _entry(mark: Mark | None, name: str) -> VolumeRef | None:
+    text = mark.info.get(name) if mark is not None else None
+    if text is None:
+        return None
+    pool, _, volume = text.partition("/")
+    return VolumeRef(pool, volume)

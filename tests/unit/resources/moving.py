@@ -14,8 +14,8 @@ from tests.unit.resources.world import POOL, Steps, World, plain
 
 FAST = "fast"
 HOME, AWAY = VolumeRef(POOL, "data"), VolumeRef(FAST, "data")
-STEPS = ("copy disk", "verify copy", "mark copy done", "switch guests", "tell where the disk is", "delete old volume")
-KEPT = STEPS.index("tell where the disk is")
+STEPS = ("copy disk", "verify copy", "announce move", "switch guests", "tell where the disk is", "delete old volume")
+KEPT = STEPS.index("switch guests")
 
 
 def write(world: World, ref: VolumeRef, data: bytes) -> None:

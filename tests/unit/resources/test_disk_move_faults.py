@@ -9,6 +9,7 @@ from kiln.framework import operations
 from kiln.framework.context import Context
 from kiln.framework.errors import Cancelled, KilnError, Refused
 from kiln.framework.operations import Outcome, Partial
+from kiln.ports.volumes import Chunk
 
 from tests.unit.resources.moving import (
     AWAY,
@@ -29,7 +30,7 @@ from tests.unit.resources.moving import (
     whole_after_death,
     write,
 )
-from tests.unit.resources.world import Injected, Steps, World
+from tests.unit.resources.world import POOL, Injected, Steps, World, plain
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -80,7 +81,7 @@ def test_a_process_that_dies_at_any_step_loses_nothing_and_the_next_run_finishes
 
 
 def test_a_copy_that_no_guest_got_is_made_again_since_the_old_one_may_have_changed(world: World, disk: Outcome) -> None:
-    die(world, disk, "after", "mark copy done")
+    die(world, disk, "after", "announce move")
     write(world, HOME, b"more")
     world.update("Disk", disk, pool=FAST)
     assert content(world, AWAY) == b"more"
@@ -144,3 +145,73 @@ def test_a_cancelled_move_leaves_the_disk_where_it_is(world: World, disk: Outcom
         operations.update(ctx, world.resources["Disk"], disk.id, disk.state, old, new)
     assert (volumes_there(world), marks_there(world)) == ({"kiln/data"}, {"kiln/data": "disk"})
     assert world.node.moves.mirrors == {}
+
+
+def test_nothing_goes_by_a_disk_whose_move_died_until_the_next_run(world: World, disk: Outcome) -> None:
+    """The guest has the copy by then; to define it with the old volume again would lose what it wrote since."""
+    server = serve(world, disk, "running")
+    die(world, disk, "after", "switch guests")
+    write(world, AWAY, b"more")
+    with pytest.raises(Refused, match=r"'kiln/data' is being moved.*pulumi refresh"):
+        world.update("Server", server, memory="1GiB")
+    seen = world.read("Server", server)
+    assert seen is not None
+    assert world.diff("Server", seen, disks=[disk.id]).empty
+    found = world.read("Disk", disk)
+    assert found is not None
+    assert plain(found)["path"] == place(world, AWAY)
+    world.update("Disk", found, pool=POOL)
+    assert (volumes_there(world), marks_there(world)) == ({"kiln/data"}, {"kiln/data": "disk"})
+    assert (has(world), content(world, HOME)) == (place(world, HOME), b"more")
+    world.update("Server", server, memory="1GiB")
+
+
+def test_a_disk_whose_move_died_is_deleted_with_all_that_it_left(world: World, disk: Outcome) -> None:
+    die(world, disk, "before", "switch guests")
+    world.delete("Disk", disk)
+    assert (volumes_there(world), marks_there(world)) == (set(), {})
+
+
+def test_a_move_that_died_and_is_wanted_no_more_leaves_nothing(world: World, disk: Outcome, user: str) -> None:
+    die(world, disk, "before", "switch guests")
+    world.update("Disk", disk, size="2MiB")
+    assert (volumes_there(world), marks_there(world)) == ({"kiln/data"}, {"kiln/data": "disk"})
+    assert world.node.moves.mirrors == {}
+
+
+def test_a_guest_that_runs_with_the_old_disk_keeps_it_whatever_its_definition_says(world: World, disk: Outcome) -> None:
+    """It was started between the copy and the switch, and then the process died."""
+    serve(world, disk, "stopped")
+    uuid = guest(world).uuid
+    die(world, disk, "after", "announce move")
+    world.node.domains.start(world.context(), uuid)
+    world.node.moves.repoint(world.context(), uuid, "vda", world.node.volumes.get(world.context(), AWAY))
+    write_old(world)
+    found = world.read("Disk", disk)
+    assert found is not None
+    assert plain(found)["path"] == place(world, HOME)
+    moved = world.update("Disk", found, pool=FAST)
+    assert (has(world), content(world, AWAY)) == (place(world, AWAY), b"more")
+    assert settled(world, moved)
+
+
+def write_old(world: World) -> None:
+    world.node.volumes.upload(world.context(), HOME, iter([Chunk(b"more")]))
+
+
+def test_a_guest_that_stops_after_it_got_the_copy_keeps_that(world: World, disk: Outcome) -> None:
+    serve(world, disk, "running")
+    uuid = guest(world).uuid
+
+    class Stops(Steps):
+        def after(self, done: str) -> None:
+            if done == "switch guests":
+                write(world, AWAY, b"more")
+                world.node.domains.destroy(world.context(), uuid)
+                raise Injected("a fault")
+
+    with pytest.raises(Injected):
+        world.update("Disk", disk, Stops(), pool=FAST)
+    assert has(world) == place(world, AWAY)
+    world.update("Disk", disk, pool=FAST)
+    assert (volumes_there(world), content(world, AWAY)) == ({"fast/data"}, b"more")

@@ -247,9 +247,9 @@ def test_a_moved_disk_is_no_leftover_while_a_stack_holds_its_id(world: World, di
 
 
 def test_a_copy_that_a_dead_move_left_is_found_by_gc(world: World, disk: Outcome) -> None:
-    die(world, disk, "after", "mark copy done")
+    die(world, disk, "after", "announce move")
     found = leftovers.find(world.context(), world.node, None, None)
-    assert {item.id: item.why for item in found} == {"fast/data": "a move of a disk that died left this copy"}
+    assert {item.id: item.why for item in found} == {"fast/data": "an operation that died left it unfinished"}
     for item in found:
         item.remove(world.context())
     assert (volumes_there(world), marks_there(world)) == ({"kiln/data"}, {"kiln/data": "disk"})

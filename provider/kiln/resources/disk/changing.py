@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kiln.framework.context import Context
 from kiln.framework.errors import PartialCreate
 from kiln.framework.plan import Change
@@ -11,11 +13,11 @@ from kiln.framework.values import UNKNOWN, render_path
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef
 from kiln.resources.disk.model import DiskInputs, DiskState
-from kiln.resources.disk.moving import Move, next_hop
+from kiln.resources.disk.moving import Hop, Move, next_hop
 from kiln.resources.disk.releasing import finish
-from kiln.resources.disk.uses import how, refuse_moving
+from kiln.resources.disk.uses import has_gone, how, refuse_moving, where
 from kiln.resources.ownership import new_mark
-from kiln.resources.places import place_of
+from kiln.resources.places import find, place_of, told
 from kiln.resources.site import Site
 
 MOVES = ("pool", "name", "format")
@@ -26,25 +28,25 @@ _SECONDS = 86400.0
 
 def look_at_move(ctx: Context, site: Site, id: VolumeRef, state: DiskState, new: DiskInputs, change: Change) -> str:
     """What moving the disk will be like, as far as the node tells. Raises InputError where it cannot be moved."""
-    told = ["copied, then switched"]
+    said = ["copied, then switched"]
 
     def look(node: Node) -> None:
-        volume = node.volumes.get(ctx, place_of(ctx, node.volumes, id))
-        told.append(how(volume, refuse_moving(ctx, node, volume, render_path(change.path), cd=state.kind == "iso")))
+        volume = node.volumes.get(ctx, where(ctx, node, id))
+        said.append(how(volume, refuse_moving(ctx, node, volume, render_path(change.path), cd=state.kind == "iso")))
 
     if UNKNOWN not in (new.pool, new.name):
         site.look(ctx, state.node, look)
-    return told[-1]
+    return said[-1]
 
 
 def moved(ctx: Context, site: Site, node: Node, id: VolumeRef, state: DiskState, new: DiskInputs) -> Volume:
     """The volume of the disk known as ``id``, once it is where and what it should be.
 
     Raises:
-        PartialCreate: it is, and its old volume could not be deleted.
+        PartialCreate: its guest has it there, and what follows that could not be done.
         KilnError: it cannot be moved, and is what it was.
     """
-    finish(ctx, node, id)
+    recover(ctx, node, id, state)
     volume = node.volumes.get(ctx, place_of(ctx, node.volumes, id))
     to, cd = VolumeRef(new.pool, new.name), state.kind == "iso"
     while (hop := next_hop(volume, to, None if cd else new.format)) is not None:
@@ -55,11 +57,27 @@ def moved(ctx: Context, site: Site, node: Node, id: VolumeRef, state: DiskState,
             node, id, volume, hop, new_mark(ctx, "disk", seconds=_SECONDS, info=_info(ctx, node, volume, state))
         )
         try:
-            run(ctx, move.steps(ctx))
+            run(ctx, move.steps())
         except KeptFailure as failure:
             raise PartialCreate(str(id), as_it_is(state, new, move.new), [failure.error.located()]) from failure
         volume = node.volumes.get(ctx, hop.to)
     return volume
+
+
+def recover(ctx: Context, node: Node, id: VolumeRef, state: DiskState) -> None:
+    """End a move of the disk known as ``id`` that died: finish it where a guest has the copy, else undo it."""
+    finish(ctx, node, id)
+    volumes, place = node.volumes, find(ctx, node.volumes, id)
+    if place.next is None:
+        return
+    old, mark = volumes.get(ctx, place.ref), volumes.read_mark(ctx, place.ref)
+    made = new_mark(ctx, "disk", seconds=_SECONDS, info=_info(ctx, node, old, state))
+    move = Move(node, id, old, Hop(place.next), made)
+    if has_gone(ctx, node, place.ref, place.next):
+        run(ctx, move.rest(ctx))
+    elif mark is not None:
+        move.discard(ctx)
+        volumes.write_mark(ctx, place.ref, replace(mark, info=told(mark.info, id=id)))
 
 
 def as_it_is(state: DiskState, new: DiskInputs, volume: Volume) -> DiskState:

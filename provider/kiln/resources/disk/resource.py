@@ -18,10 +18,11 @@ from kiln.framework.values import UNKNOWN
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef
 from kiln.resources import cloning, content
-from kiln.resources.disk.changing import MOVES, as_it_is, look_at_move, moved
+from kiln.resources.disk.changing import MOVES, as_it_is, look_at_move, moved, recover
 from kiln.resources.disk.making import Made, filling, state_of, wanted
 from kiln.resources.disk.model import DiskInputs, DiskState
 from kiln.resources.disk.releasing import release
+from kiln.resources.disk.uses import where
 from kiln.resources.names import listed, split_import_id, volume_id, volume_ref
 from kiln.resources.origin import known_source, origin
 from kiln.resources.ownership import Claim, finished, new_mark, refuse_overlaid, tell_users
@@ -159,7 +160,7 @@ class Disk(Resource[DiskInputs, DiskState]):
         """The volume as it is. An import id is ``pool/volume``, with the node's URI after ``@`` when it is another."""
         natural, uri = split_import_id(id, inputs.node if inputs is not None and inputs.node else self._site.uri)
         node = self._site.node(ctx, uri)
-        ref = place_of(ctx, node.volumes, volume_ref(natural, "id"))
+        ref = where(ctx, node, volume_ref(natural, "id"))
         try:
             volume = node.volumes.get(ctx, ref)
         except NotFound:
@@ -214,6 +215,7 @@ class Disk(Resource[DiskInputs, DiskState]):
     def delete(self, ctx: Context, id: str, state: DiskState) -> None:
         """Delete the volume; where ``deletionPolicy`` is ``retain`` only its mark, so that nothing of Kiln owns it."""
         node, ref = self._site.node_to_change(ctx, state.node), volume_ref(id, "id")
+        recover(ctx, node, ref, state)
         place = place_of(ctx, node.volumes, ref)
         if state.deletion_policy == "retain":
             release(ctx, node, ref, place, keep=True)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kiln.framework.context import Context
-from kiln.framework.errors import InputError
+from kiln.framework.errors import InputError, NotFound
 from kiln.ports.domains import DomainDisk
 from kiln.ports.nodes import Node
-from kiln.ports.volumes import Volume
+from kiln.ports.volumes import Volume, VolumeRef
 from kiln.resources.ownership import refuse_overlaid
+from kiln.resources.places import find
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,25 @@ def uses(ctx: Context, node: Node, path: str) -> list[Use]:
         if runs is not None or defined is not None:
             found.append(Use(domain.uuid, domain.name, runs, defined))
     return found
+
+
+def where(ctx: Context, node: Node, id: VolumeRef) -> VolumeRef:
+    """The volume that the disk known as ``id`` is in; while it is moved, what its guest has."""
+    place = find(ctx, node.volumes, id)
+    return place.next if place.next is not None and has_gone(ctx, node, place.ref, place.next) else place.ref
+
+
+def has_gone(ctx: Context, node: Node, old: VolumeRef, new: VolumeRef) -> bool:
+    """Whether the guest that had ``old`` has ``new``. What it runs with counts more than its definition."""
+    return bool(_uses_of(ctx, node, new)) and all(use.runs is None for use in _uses_of(ctx, node, old))
+
+
+def _uses_of(ctx: Context, node: Node, ref: VolumeRef) -> list[Use]:
+    """None where the volume is not there."""
+    try:
+        return uses(ctx, node, node.volumes.get(ctx, ref).path)
+    except NotFound:
+        return []
 
 
 def refuse_moving(ctx: Context, node: Node, volume: Volume, path: str, *, cd: bool) -> list[Use]:

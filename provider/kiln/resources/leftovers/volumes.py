@@ -13,7 +13,7 @@ from kiln.ports.volumes import VolumeRef
 from kiln.resources.image import release_image
 from kiln.resources.leftovers.model import Leftover, require_unchanged, why_marked
 from kiln.resources.ownership import refuse_overlaid
-from kiln.resources.places import MOVED, known_as, place_of
+from kiln.resources.places import MOVED, find, known_as
 from kiln.transfer.upload import discard_temporaries
 
 
@@ -30,7 +30,8 @@ def volumes(
         path = _path(ctx, node, ref)
         if path in attached:
             continue
-        why = _why_moved(ctx, node, ref, mark) or _why(ref, mark, path, known, names)
+        leads = mark.role == MOVED and find(ctx, node.volumes, ref).ref != ref
+        why = why_marked(mark, str(ref), known) if leads else _why(ref, mark, path, known, names)
         if why is not None:
             remove = partial(_remove, node, ref, mark)
             yield Leftover("volume", str(ref), ref.name, path or "", why, mark.urn, mark.made, remove)
@@ -41,8 +42,6 @@ def _why(
 ) -> str | None:
     id = str(known_as(mark, ref))
     if mark.phase == "creating":
-        return why_marked(mark, id, known)
-    if mark.role == MOVED:  # its disk is elsewhere, and bears its id
         return why_marked(mark, id, known)
     if path is None:
         return "a mark without its volume"
@@ -58,18 +57,6 @@ def _why(
             return None if ref.name.removesuffix(f".{mark.role}") in names else "its image is gone"
         case _:
             return None
-
-
-def _why_moved(ctx: Context, node: Node, ref: VolumeRef, mark: Mark) -> str | None:
-    """Why a volume of a disk that was moved, or the mark where it was made, is of no use."""
-    if mark.phase != "done":
-        return None
-    if mark.role == MOVED:
-        return "the disk that it leads to is gone" if place_of(ctx, node.volumes, ref) == ref else None
-    id = known_as(mark, ref)
-    if id == ref or place_of(ctx, node.volumes, id) == ref:
-        return None
-    return "a move of a disk that died left this copy" if node.volumes.exists(ctx, id) else None
 
 
 def _path(ctx: Context, node: Node, ref: VolumeRef) -> str | None:
