@@ -7,6 +7,7 @@ from kiln.framework.context import Cancellation, Context
 from kiln.framework.errors import Cancelled, KilnError
 from kiln.ports.domains import DiskSpec, Domain
 from kiln.ports.nodes import Node
+from kiln.ports.overlays import OverlaySpec
 from kiln.ports.volumes import Chunk, Volume, VolumeRef
 
 from tests.contract.conftest import DRIVERS
@@ -62,6 +63,19 @@ def test_a_running_guest_gets_the_copy_in_its_definition_too(
     assert list(node.domains.users(ctx, new.path)) == [name]
     assert list(node.domains.users(ctx, old.path)) == []
     assert node.volumes.download(ctx, new.ref, 0, MIB) == node.volumes.download(ctx, old.ref, 0, MIB)
+
+
+def test_another_disk_that_the_definition_has_in_its_place_stays_there(
+    node: Node, ctx: Context, pool: str, name: str, old: Volume
+) -> None:
+    uuid = defined(node, ctx, name, old).uuid
+    node.domains.start(ctx, uuid)
+    other = node.volumes.create(ctx, VolumeRef(pool, "other"), format="raw", virtual_size=MIB)
+    node.moves.repoint(ctx, uuid, "vda", other)
+    new = empty(node, ctx, pool)
+    node.moves.mirror(ctx, uuid, "vda", new)
+    node.moves.pivot(ctx, uuid, "vda", new)
+    assert paths(node, ctx, uuid) == ([other.path], [new.path])
 
 
 def test_a_copy_of_an_overlay_is_whole(node: Node, ctx: Context, pool: str, name: str, old: Volume) -> None:
@@ -131,6 +145,26 @@ def test_a_guest_that_is_off_starts_with_what_it_was_pointed_to(node: Node, ctx:
     (found,) = node.domains.get(ctx, domain.uuid).disks
     assert (found.path, found.format, found.boot_order, found.bus) == (new.path, "qcow2", 1, "virtio")
     assert heard(ctx, node.domains.start(ctx, domain.uuid, with_console=True))
+
+
+def test_what_an_overlay_put_at_a_disk_stays_there(node: Node, ctx: Context, pool: str, name: str, old: Volume) -> None:
+    disk = "/domain/devices/disk[target/@dev='vda']"
+    overlay = [
+        OverlaySpec(disk, xml="<iotune><total_iops_sec>1000</total_iops_sec></iotune>"),
+        OverlaySpec(f"{disk}/driver", attribute=("io", "threads")),
+    ]
+    wanted = spec(name, disks=[DiskSpec([old], "vda")], overlay=overlay)
+    node.domains.define(ctx, wanted)
+    node.domains.start(ctx, wanted.uuid)
+    new = empty(node, ctx, pool)
+    node.moves.mirror(ctx, wanted.uuid, "vda", new)
+    node.moves.pivot(ctx, wanted.uuid, "vda", new)
+    assert paths(node, ctx, wanted.uuid) == ([new.path], [new.path])
+    assert node.domains.overlaid(ctx, wanted.uuid, overlay) == overlay
+    node.domains.destroy(ctx, wanted.uuid)
+    node.moves.repoint(ctx, wanted.uuid, "vda", old)
+    assert paths(node, ctx, wanted.uuid) == ([old.path], None)
+    assert node.domains.overlaid(ctx, wanted.uuid, overlay, recent=True) == overlay
 
 
 def test_what_runs_goes_on_when_its_definition_is_pointed_elsewhere(

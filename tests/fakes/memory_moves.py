@@ -48,8 +48,10 @@ class MemoryMoves:
         del self.mirrors[uuid, target]
         guest = self._domains.guests[uuid]
         assert guest.live is not None
+        had = {disk.path for disk in guest.live.disks if disk.target == target}
         guest.live = replace(guest.live, disks=_pointed(guest.live.disks, target, to))
-        self.repoint(ctx, uuid, target, to)
+        if any(disk.target == target and disk.path in had for disk in guest.domain.disks):
+            self.repoint(ctx, uuid, target, to)
 
     def unmirror(self, ctx: Context, uuid: str, target: str, to: Volume) -> None:
         ctx.check("end the copy")

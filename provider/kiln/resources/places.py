@@ -13,6 +13,7 @@ guest may have the copy.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from kiln.framework.context import Context
@@ -62,15 +63,12 @@ def place_of(ctx: Context, volumes: Volumes, id: VolumeRef) -> VolumeRef:
     return place.ref
 
 
-def find(ctx: Context, volumes: Volumes, id: VolumeRef) -> Place:
-    """Where the disk known as ``id`` is, by the marks."""
+def find(ctx: Context, volumes: Volumes, id: VolumeRef, seen: VolumeRef | None = None) -> Place:
+    """Where the disk known as ``id`` is, by the marks; ``seen`` is where it was when it was last looked at."""
     try:
         mark = volumes.read_mark(ctx, id)
     except NotFound:  # the pool it was made in is gone
-        found = [(ref, mark) for ref, mark in _all_marks(ctx, volumes) if _is_at(mark, ref, id)]
-        # Of two, the new one is told to be the disk before the old one is told not to be.
-        ref, mark = max(found, key=lambda each: each[1].made or 0, default=(id, None))
-        return Place(ref, _entry(mark, _NEXT))
+        return _search(ctx, volumes, id, seen)
     to = moved_to(mark)
     if to is None:
         return Place(id, _entry(mark, _NEXT))
@@ -94,6 +92,19 @@ def told(
     kept = {key: value for key, value in info.items() if key not in (_ID, _TO, _NEXT, _OLD)}
     says = {_ID: id, _TO: to, _NEXT: next, _OLD: old}
     return kept | {key: str(value) for key, value in says.items() if value is not None}
+
+
+def _search(ctx: Context, volumes: Volumes, id: VolumeRef, seen: VolumeRef | None) -> Place:
+    """Where the disk is by the mark beside its volume alone. All marks are read only where it is not as it was
+    ``seen``: a refresh asks this for every disk whose first pool is gone."""
+    with suppress(NotFound):
+        mark = None if seen is None else volumes.read_mark(ctx, seen)
+        if seen is not None and mark is not None and _is_at(mark, seen, id) and _entry(mark, _NEXT) is None:
+            return Place(seen)
+    found = [(ref, mark) for ref, mark in _all_marks(ctx, volumes) if _is_at(mark, ref, id)]
+    # Of two, the new one is told to be the disk before the old one is told not to be.
+    ref, mark = max(found, key=lambda each: each[1].made or 0, default=(id, None))
+    return Place(ref, _entry(mark, _NEXT))
 
 
 def _is_at(mark: Mark, ref: VolumeRef, id: VolumeRef) -> bool:

@@ -160,7 +160,8 @@ class Disk(Resource[DiskInputs, DiskState]):
         """The volume as it is. An import id is ``pool/volume``, with the node's URI after ``@`` when it is another."""
         natural, uri = split_import_id(id, inputs.node if inputs is not None and inputs.node else self._site.uri)
         node = self._site.node(ctx, uri)
-        ref = where(ctx, node, volume_ref(natural, "id"))
+        seen = VolumeRef(inputs.pool, inputs.name) if inputs is not None and state is not None else None
+        ref = where(ctx, node, volume_ref(natural, "id"), seen)
         try:
             volume = node.volumes.get(ctx, ref)
         except NotFound:

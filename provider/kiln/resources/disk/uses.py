@@ -35,9 +35,10 @@ def uses(ctx: Context, node: Node, path: str) -> list[Use]:
     return found
 
 
-def where(ctx: Context, node: Node, id: VolumeRef) -> VolumeRef:
-    """The volume that the disk known as ``id`` is in; while it is moved, what its guest has."""
-    place = find(ctx, node.volumes, id)
+def where(ctx: Context, node: Node, id: VolumeRef, seen: VolumeRef | None = None) -> VolumeRef:
+    """The volume that the disk known as ``id`` is in; while it is moved, what its guest has. ``seen`` is where it was
+    when it was last looked at."""
+    place = find(ctx, node.volumes, id, seen)
     return place.next if place.next is not None and has_gone(ctx, node, place.ref, place.next) else place.ref
 
 
