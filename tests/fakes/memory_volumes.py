@@ -179,10 +179,15 @@ class MemoryVolumes:
             original = self.get(ctx, source.ref)
             size = max(virtual_size, original.virtual_size)
             made = self.create(ctx, ref, format=format, virtual_size=size)
-            content = self.named[source.ref.pool].contents[source.ref.name]
-            kept = self.named[ref.pool].contents[ref.name]
-            kept.pieces, kept.length = list(content.pieces), max(kept.length, content.length)
+            self.fill(source.ref, ref)
             return made
+
+    def fill(self, source: VolumeRef, ref: VolumeRef) -> None:
+        """Give a volume the content of another, with what that is an overlay of."""
+        chain = [self.named[one.ref.pool].contents[one.ref.name] for one in self.chain(Context(), source)]
+        kept = self.named[ref.pool].contents[ref.name]
+        kept.pieces = [piece for content in reversed(chain) for piece in content.pieces]
+        kept.length = max(kept.length, *(content.length for content in chain))
 
     def local_directory(self, ctx: Context, pool: str) -> Path | None:
         found = self._pool(ctx, pool)

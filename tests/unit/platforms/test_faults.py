@@ -23,6 +23,8 @@ PREFIXES = {
     "DomainUndefine": "VIR_DOMAIN_UNDEFINE_",
     "DomainMetadata": "VIR_DOMAIN_METADATA_",
     "BlockResize": "VIR_DOMAIN_BLOCK_RESIZE_",
+    "BlockCopy": "VIR_DOMAIN_BLOCK_COPY_",
+    "BlockJobAbort": "VIR_DOMAIN_BLOCK_JOB_ABORT_",
     "AddressSource": "VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_",
     "ListDomains": "VIR_CONNECT_LIST_DOMAINS_",
     "DomainStats": "VIR_DOMAIN_STATS_",

@@ -150,6 +150,19 @@ class BlockResize(IntFlag):
     BYTES = 1
 
 
+class BlockCopy(IntFlag):
+    """``virDomainBlockCopyFlags``."""
+
+    REUSE_EXT = 2
+    TRANSIENT_JOB = 4
+
+
+class BlockJobAbort(IntFlag):
+    """``virDomainBlockJobAbortFlags``."""
+
+    PIVOT = 2
+
+
 class AddressSource(IntEnum):
     """``virDomainInterfaceAddressesSource``."""
 

@@ -14,6 +14,7 @@ from kiln.ports.domains import Domain, DomainDisk, DomainNic
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef
 from kiln.resources.names import volume_ref
+from kiln.resources.places import known_as
 from kiln.resources.server import devices, imported, overlay, storage
 from kiln.resources.server.known import Known
 from kiln.resources.server.layout import mac_address
@@ -186,7 +187,8 @@ def _id_at(ctx: Context, node: Node, path: str, stated: Sequence[str]) -> str:
     """The id of the volume at a path, also of one that is deleted or in a stopped pool and that is ``stated``, or the
     path where no pool knows it."""
     try:
-        return str(node.volumes.by_path(ctx, path).ref)
+        ref = node.volumes.by_path(ctx, path).ref
+        return str(ref if str(ref) in stated else known_as(node.volumes.read_mark(ctx, ref), ref))
     except NotFound:
         return next((id for id in stated if _would_lie_at(ctx, node, id, path)), path)
 

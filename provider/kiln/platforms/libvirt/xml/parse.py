@@ -94,6 +94,11 @@ def disk_document(document: str, target: str) -> Element | None:
     return None
 
 
+def disk_path(found: Element) -> str | None:
+    """Where the disk of a ``<disk>``, or the copy of a ``<mirror>``, is stored; None for an empty CD drive."""
+    return _attribute(found, "source", "file") or _attribute(found, "source", "dev")
+
+
 def nic_document(document: str, mac: str) -> Element | None:
     """The ``<interface>`` with a MAC address."""
     for found in parse(document).findall("devices/interface"):
@@ -115,16 +120,12 @@ def _disk(found: Element) -> DomainDisk:
         target=_attribute(found, "target", "dev") or "",
         device=found.get("device") or "disk",
         bus=_attribute(found, "target", "bus") or "",
-        path=_path(found),
+        path=disk_path(found),
         format=_attribute(found, "driver", "type"),
         serial=found.findtext("serial") or None,
         boot_order=None if order is None else int(order),
-        backing=tuple(path for below in found.iter("backingStore") if (path := _path(below)) is not None),
+        backing=tuple(path for below in found.iter("backingStore") if (path := disk_path(below)) is not None),
     )
-
-
-def _path(found: Element) -> str | None:
-    return _attribute(found, "source", "file") or _attribute(found, "source", "dev")
 
 
 def _nic(found: Element) -> DomainNic:
