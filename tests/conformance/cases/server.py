@@ -63,7 +63,9 @@ def prepare(world: World) -> dict[str, Any]:
         "diskSize": "8MiB",
         "disks": ["kiln/data", "kiln/cd"],
         "memory": "64MiB",
+        "maxMemory": "256MiB",
         "vcpus": 2,
+        "maxVcpus": 4,
         "cpuMode": "maximum",
         "networks": [NIC],
         "firmware": "efi",
@@ -101,11 +103,21 @@ def is_renamed(world: World, id: str) -> None:
 
 
 def gets_memory(world: World, id: str) -> None:
-    world.change_guest(id, memory=128 << 10)
+    world.change_guest(id, memory=128 << 10, current_memory=128 << 10)
 
 
 def loses_a_cpu(world: World, id: str) -> None:
-    world.change_guest(id, vcpus=1)
+    world.change_guest(id, vcpus=1, current_vcpus=1)
+
+
+def can_get_more_memory(world: World, id: str) -> None:
+    world.change_guest(id, max_memory=512 << 10)
+
+
+def can_get_more_cpus(world: World, id: str) -> None:
+    guest = world.here.domains.guests[id]
+    guest.domain = replace(guest.domain, vcpus=8)
+    guest.live = None if guest.live is None else replace(guest.live, max_vcpus=8)
 
 
 def is_kept_from_starting(world: World, id: str) -> None:
@@ -193,7 +205,13 @@ SERVER = Case(
         Change({"diskSize": "8192KiB"}, None),
         Change({"disks": ["kiln/data"]}, Impact.LIVE, ("disks[1]",)),
         Change({"memory": "128MiB"}, Impact.RESTART),
+        Change({"memory": "192MiB"}, Impact.LIVE),
+        Change({"maxMemory": "512MiB"}, Impact.RESTART),
+        Change({"maxMemory": None}, Impact.RESTART),
         Change({"vcpus": 1}, Impact.RESTART),
+        Change({"vcpus": 4}, Impact.LIVE),
+        Change({"maxVcpus": 8}, Impact.RESTART),
+        Change({"maxVcpus": None}, Impact.RESTART),
         Change({"cpuMode": "auto"}, Impact.RESTART),
         wired_otherwise("network", network="lab", mac=NIC["mac"], model="e1000"),
         wired_otherwise("network", "bridge", bridge="virbr0", mac=NIC["mac"], model="e1000"),
@@ -234,6 +252,8 @@ SERVER = Case(
         Drift("name", is_renamed, "theirs"),
         Drift("memory", gets_memory, "128MiB"),
         Drift("vcpus", loses_a_cpu, 1),
+        Drift("maxMemory", can_get_more_memory, "512MiB"),
+        Drift("maxVcpus", can_get_more_cpus, 8),
         Drift("autostart", is_kept_from_starting, False),
         Drift("description", is_described, "theirs"),
         Drift("powerState", crashes, "stopped"),

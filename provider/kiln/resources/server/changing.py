@@ -18,6 +18,8 @@ from kiln.resources.server.hotplug import HotChange, Plug, Replug, Unplug, plugs
 from kiln.resources.server.impact import crowded
 from kiln.resources.server.layout import Attached
 from kiln.resources.server.model import ServerInputs, ServerState
+from kiln.resources.server.resizing import resizing, spare_memory
+from kiln.resources.server.sizing import resizable, resizes
 
 _APART = frozenset(
     {
@@ -50,9 +52,11 @@ def changing(ctx: Context, node: Node, work: Work, changed: set[str], state: Ser
     again = storage.wants_seed(new) and _told_again(changed, pending, new, under_way=work.seed is not None)
     changed = changed | {"first_boot"} if again else changed - {"first_boot"}
     renamed = domain.name != new.name
-    restarts = bool(changed - _APART - HOT) or (live is not None and crowded(state, new, live.free_slots))
+    sized = resizable(live, new, spare_memory(ctx, node, domain, new)) if live is not None else set()
+    restarts = bool(changed - _APART - HOT - sized) or (live is not None and crowded(state, new, live.free_slots))
     stays_on = not restarts and new.power_state == "running"
     hot = plugs(live, spec_of(work, work.mark)) if live and stays_on and (changed | pending) & HOT else []
+    sizes = resizes(live, new, sized & (changed | pending)) if live and stays_on else []
     redefine = bool(state.transient or pending or changed - _APART)
     steps = life.telling_again(node, work, new_mark(ctx, "seed")) if again else []
     if "disk_size" in changed and new.disk_size is not None and work.root is not None:
@@ -67,7 +71,8 @@ def changing(ctx: Context, node: Node, work: Work, changed: set[str], state: Ser
         steps += off
     if "description" in changed and not redefine:
         steps.append(Step("set description", lambda ctx: node.domains.set_description(ctx, work.uuid, new.description)))
-    plugging = [Step(str(change), partial(_apply, node=node, work=work, change=change)) for change in hot]
+    plugging = resizing(node, work, sizes)
+    plugging += [Step(str(change), partial(_apply, node=node, work=work, change=change)) for change in hot]
     return steps + life.starting(node, work, plugging)
 
 

@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from kiln.framework.context import Context
 from kiln.framework.errors import NotFound
 from kiln.framework.units import Size
-from kiln.ports.domains import Domain, DomainDisk, DomainNic
+from kiln.ports.domains import Domain, DomainDisk, DomainNic, Sizes
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef
 from kiln.resources.server import imported, storage
+from kiln.resources.server.growth import defined_sizes, live_sizes
 from kiln.resources.server.known import Known
 from kiln.resources.server.layout import mac_address
 from kiln.resources.server.model import Interface, Nic, ServerInputs, ServerState
-
-_MIB = 1024
 
 
 def root_of(ctx: Context, node: Node, domain: Domain, known: Known) -> Volume | None:
@@ -30,10 +29,9 @@ def root_of(ctx: Context, node: Node, domain: Domain, known: Known) -> Volume | 
 
 @dataclass(frozen=True)
 class _View:
-    """What a guest has, or will have: by its live definition, or by its persistent one. Memory in KiB."""
+    """What a guest has, or will have: by its live definition, or by its persistent one."""
 
-    memory: tuple[int | None, ...]
-    vcpus: tuple[int | None, ...]
+    sizes: Sizes
     disks: Sequence[DomainDisk]
     nics: Sequence[DomainNic]
 
@@ -74,9 +72,12 @@ def waiting(domain: Domain) -> list[str]:
     live, defined = _live(domain), _defined(domain)
     if live is None:
         return []
+    sizes, has = defined.sizes, live.sizes
     found = {
-        "memory": {*defined.memory, None} != {*live.memory, None},
-        "vcpus": {*defined.vcpus, None} != {*live.vcpus, None},
+        "memory": sizes.memory != has.memory,
+        "maxMemory": sizes.max_memory != has.max_memory,
+        "vcpus": sizes.vcpus != has.vcpus,
+        "maxVcpus": sizes.max_vcpus != has.max_vcpus,
         "disks": {(disk.target, disk.path) for disk in defined.disks} != {(d.target, d.path) for d in live.disks},
         "networks": set(map(_card, defined.nics)) != set(map(_card, live.nics)),
     }
@@ -88,17 +89,12 @@ def _card(nic: DomainNic) -> tuple[str, str | None, str | None]:
 
 
 def _defined(domain: Domain) -> _View:
-    memory, vcpus = (domain.current_memory, domain.memory), (domain.current_vcpus, domain.vcpus)
-    return _View(memory, vcpus, domain.disks, domain.nics)
+    return _View(defined_sizes(domain), domain.disks, domain.nics)
 
 
 def _live(domain: Domain) -> _View | None:
-    if (live := domain.live) is None:
-        return None
-    # QEMU gives whole MiB.
-    defined = domain.memory if domain.current_memory is None else domain.current_memory
-    memory = defined if abs(live.memory - defined) < _MIB else live.memory
-    return _View((memory,), (live.vcpus,), live.disks, live.nics)
+    live, sizes = domain.live, live_sizes(domain)
+    return None if live is None or sizes is None else _View(sizes, live.disks, live.nics)
 
 
 def _hardware_drift(
@@ -110,17 +106,22 @@ def _hardware_drift(
     state: ServerState | None,
 ) -> dict[str, object]:
     uuid, own = guest
-    drift: dict[str, object] = {}
-    if (memory := _other_than(base.memory.kib, *view.memory)) is not None:
-        drift["memory"] = Size.of(memory * 1024)
-    if (vcpus := _other_than(base.vcpus, *view.vcpus)) is not None:
-        drift["vcpus"] = vcpus
-    return drift | _disk_drift(ctx, node, view.disks, base, own) | _nic_drift(uuid, view.nics, state, base)
+    return (
+        _size_drift(view.sizes, base)
+        | _disk_drift(ctx, node, view.disks, base, own)
+        | _nic_drift(uuid, view.nics, state, base)
+    )
 
 
-def _other_than(stated: int, *seen: int | None) -> int | None:
-    """The first of what is seen that is not what is stated."""
-    return next((value for value in seen if value not in (None, stated)), None)
+def _size_drift(seen: Sizes, base: ServerInputs) -> dict[str, object]:
+    most = None if seen.max_memory is None else Size.of(seen.max_memory * 1024)
+    found = {
+        "memory": Size.of(seen.memory * 1024),
+        "max_memory": most,
+        "vcpus": seen.vcpus,
+        "max_vcpus": seen.max_vcpus,
+    }
+    return {field: value for field, value in found.items() if getattr(base, field) != value}
 
 
 def _disk_drift(

@@ -9,22 +9,30 @@ from kiln.framework.model import Impact
 from kiln.framework.plan import Change
 from kiln.framework.units import Size
 from kiln.framework.values import UNKNOWN
+from kiln.ports.domains import Live
 from kiln.resources import cloning
 from kiln.resources.server.model import ServerInputs, ServerState
+from kiln.resources.server.sizing import weigh_size
 from kiln.resources.server.storage import root_ref
 
 
 @dataclass(frozen=True)
 class Now:
-    """The guest before the change: whether it is on, the image of a root disk that is there and not attached, how many
-    devices its bus takes, the size of its root disk if that was looked at, and whether it only has to be given back the
-    name that it was made under."""
+    """The guest before the change: whether it is on, the image of a root disk that is there and not attached, what it
+    has while it runs, the size of its root disk if that was looked at, whether it only has to be given back the name
+    that it was made under, and the memory in KiB that it can spare if that was asked."""
 
     active: bool
     detached_root: str | None = None
-    free_slots: int | None = None
+    live: Live | None = None
     root_size: Size | None = None
     renamed: bool = False
+    spare: int | None = None
+
+    @property
+    def free_slots(self) -> int | None:
+        """How many devices its bus takes, None where that is not known."""
+        return self.live.free_slots if self.live is not None else None
 
 
 def crowded(old: ServerInputs, new: ServerInputs, free_slots: int | None) -> bool:
@@ -78,6 +86,8 @@ def _weigh(change: Change, state: ServerState, new: ServerInputs, now: Now) -> C
         return replace(change, reason=_graceful(new) if now.active and new.power_state == "stopped" else "")
     if change.field in ("disks", "networks") and now.active and crowded(state, new, now.free_slots):
         change = replace(change, impact=Impact.RESTART, reason="no PCI slot is free")
+    if now.live is not None and new.power_state == "running":
+        change = weigh_size(change, now.live, new, now.spare)
     if change.impact is Impact.RESTART:
         return _weigh_restart(change, new, now)
     return change

@@ -29,6 +29,7 @@ from kiln.resources.server.impact import Now, weigh
 from kiln.resources.server.known import Known
 from kiln.resources.server.model import ServerInputs, ServerState
 from kiln.resources.server.network import require_networks
+from kiln.resources.server.resizing import spare_memory
 from kiln.resources.site import Site
 
 
@@ -103,15 +104,15 @@ class Server(Resource[ServerInputs, ServerState]):
             detached = storage.image_of_root(ctx, node.volumes, state) if state.image is None else None
             resized = new.disk_size is not None and new.disk_size != state.disk_size
             root = storage.root_volume(ctx, node.volumes, state, domain) if resized else None
+            spare = spare_memory(ctx, node, domain, new)
         except Cancelled:
             raise
         except KilnError as error:
             ctx.log.debug(f"'{state.name}' cannot be looked at: {error}")
             return known
-        free = domain.live.free_slots if domain.live is not None else None
         size = Size.of(root.virtual_size) if root is not None else None
         renamed = domain.name != new.name and storage.is_made_as(new.name, domain)
-        return Now(domain.state in ("running", "paused"), detached, free, size, renamed)
+        return Now(domain.state in ("running", "paused"), detached, domain.live, size, renamed, spare)
 
     # --- create --------------------------------------------------------------------------------------------------
 
