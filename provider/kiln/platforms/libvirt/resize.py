@@ -7,11 +7,11 @@ from typing import Any
 from kiln.framework.context import Context
 from kiln.framework.errors import KilnError
 from kiln.platforms.libvirt.codes import Affect, ErrorCode
-from kiln.platforms.libvirt.connection import Link, Opened
+from kiln.platforms.libvirt.connection import Link
 from kiln.platforms.libvirt.faults import tolerating
 from kiln.platforms.libvirt.guests import Doing, Guest
-from kiln.platforms.libvirt.xml.sizes import module
-from kiln.platforms.libvirt.xml.text import dump
+from kiln.platforms.libvirt.xml.sizes import module, told_memory
+from kiln.platforms.libvirt.xml.text import dump, parse
 
 BALLOON_SECONDS = 20.0
 _POLL_SECONDS = 0.2
@@ -46,7 +46,7 @@ def balloon(ctx: Context, link: Link, uuid: str, size: int) -> None:
     doing = Doing("change the memory of", guest)
     limited = ctx.limited(BALLOON_SECONDS)
     before = link.run(ctx, doing, lambda opened: _ask(guest.find(opened), size))
-    while abs(link.run(ctx, doing, lambda opened: _owned(opened, guest)) - size) >= _MIB:
+    while abs(link.run(ctx, doing, lambda opened: _owned(guest.find(opened))) - size) >= _MIB:
         ctx.check(str(doing))
         if limited.remaining(1) <= 0:
             link.run(ctx, doing, lambda opened: _ask(guest.find(opened), before))
@@ -60,11 +60,11 @@ def balloon(ctx: Context, link: Link, uuid: str, size: int) -> None:
 
 def _ask(domain: Any, size: int) -> int:
     """Ask the guest to own ``size`` KiB; what it owned before."""
-    before: int = domain.memoryStats()["actual"]
+    before = _owned(domain)
     domain.setMemoryFlags(size, Affect.LIVE)
     return before
 
 
-def _owned(opened: Opened, guest: Guest) -> int:
-    owned: int = guest.find(opened).memoryStats()["actual"]
-    return owned
+def _owned(domain: Any) -> int:
+    """KiB that the guest owns, by its live definition as all read it, which follows the balloon a second later."""
+    return told_memory(parse(domain.XMLDesc(0)), "currentMemory")
