@@ -48,11 +48,12 @@ def test_what_a_guest_can_grow_to_is_read_back_as_it_was_defined(
     node.domains.define(ctx, asked)
     found = node.domains.get(ctx, asked.uuid)
     room = wanted.max_memory if wanted.max_memory != wanted.memory else None
-    assert found.asked == wanted
+    assert found.sizes == wanted
     assert (found.memory, found.current_memory, found.max_memory) == (wanted.memory, wanted.memory, room)
     assert (found.current_vcpus, found.vcpus) == (wanted.vcpus, wanted.max_vcpus or wanted.vcpus)
     node.domains.start(ctx, asked.uuid)
     started = live(node, ctx, asked.uuid)
+    assert started.sizes == wanted
     assert (started.memory, started.installed, started.max_memory) == (wanted.memory, wanted.memory, room)
     assert (started.vcpus, started.max_vcpus) == (found.current_vcpus, found.vcpus)
     assert started.memory_slots == (16 if room else 0)

@@ -64,6 +64,7 @@ class MemoryVolumes:
         ctx.check("make the pool")
         with self._lock:
             if name in self.named:
+                self.named[name].active = True
                 return False
             local = None if self._directory is None else self._directory / name
             if local is not None:
@@ -88,10 +89,10 @@ class MemoryVolumes:
         self.named.pop(name, None)
 
     def list(self, ctx: Context, pool: str) -> Sequence[Volume]:
-        return [volume for volume in self._pool(ctx, pool).volumes.values() if not _temporary(volume.ref.name)]
+        return [volume for volume in self._running(ctx, pool).volumes.values() if not _temporary(volume.ref.name)]
 
     def get(self, ctx: Context, ref: VolumeRef, *, recent: bool = False) -> Volume:
-        found = self._pool(ctx, ref.pool).volumes.get(ref.name)
+        found = self._running(ctx, ref.pool).volumes.get(ref.name)
         if found is None:
             raise NotFound(f"could not read volume '{ref}'")
         return found
@@ -133,7 +134,7 @@ class MemoryVolumes:
         mode: int = 0o600,
     ) -> Volume:
         with self._lock:
-            pool = self._pool(ctx, ref.pool)
+            pool = self._running(ctx, ref.pool)
             if ref.name in pool.volumes:
                 raise Conflict(f"could not make volume '{ref}'", cause="it exists already")
             made = Volume(
@@ -251,9 +252,15 @@ class MemoryVolumes:
             raise NotFound(f"could not read storage pool '{name}'")
         return self.named[name]
 
+    def _running(self, ctx: Context, name: str) -> MemoryPool:
+        found = self._pool(ctx, name)
+        if not found.active:
+            raise KilnError(f"could not read storage pool '{name}'", cause=f"storage pool '{name}' is not active")
+        return found
+
     def _all(self, ctx: Context) -> tuple[Volume, ...]:
         ctx.check("list the volumes")
-        everything = [volume for pool in self.named.values() for volume in pool.volumes.values()]
+        everything = [volume for pool in self.named.values() if pool.active for volume in pool.volumes.values()]
         return tuple(volume for volume in everything if not _temporary(volume.ref.name))
 
     def _put(self, volume: Volume) -> Volume:

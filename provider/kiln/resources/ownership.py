@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Collection
 from dataclasses import replace
 
 from kiln.framework.context import Context
@@ -141,10 +142,13 @@ def release_volume(ctx: Context, volumes: Volumes, ref: VolumeRef, mark: Mark | 
     volumes.delete_mark(ctx, ref)
 
 
-def refuse_overlaid(ctx: Context, volumes: Volumes, ref: VolumeRef, kind: str) -> None:
-    """Refuse to delete a volume while another has it in its backing chain. Raises Refused naming them."""
+def refuse_overlaid(ctx: Context, volumes: Volumes, ref: VolumeRef, kind: str, *, but: Collection[str] = ()) -> None:
+    """Refuse to delete a volume while another one than those at the paths ``but`` has it in its backing chain. Raises
+    Refused naming them."""
     try:
         users = volumes.overlays(ctx, ref)
+        if but:
+            users = [user for user in users if volumes.get(ctx, user).path not in but]
     except NotFound:
         return
     if users:

@@ -175,15 +175,21 @@ class Site:
 
 
 def require_known_pool(ctx: Context, node: Node, name: str) -> None:
-    """See that a pool is there whose volumes are asked for: without it nothing is known of them. Raises KilnError."""
+    """See that a pool is there and runs whose volumes are asked for: else nothing is known of them. Raises KilnError,
+    which is never a NotFound: nothing that may be in the pool is told to be gone."""
     try:
-        node.volumes.pool(ctx, name)
+        pool = node.volumes.pool(ctx, name)
     except NotFound as error:
         raise KilnError(
             f"there is no storage pool '{name}' on {node.uri} any more, so nothing is known of what is in it",
             action=f"define it again (virsh -c '{node.uri}' pool-define-as), or, if its files are gone, "
             "`pulumi state delete` what was in it",
         ).at(path="pool", node=node.uri) from error
+    if not pool.active:
+        raise KilnError(
+            f"the storage pool '{name}' on {node.uri} does not run, so nothing is known of what is in it",
+            action=f"start it (virsh -c '{node.uri}' pool-start {name}) and run again",
+        ).at(path="pool", node=node.uri)
 
 
 def require_pool(ctx: Context, node: Node, name: str) -> None:

@@ -166,7 +166,8 @@ def test_a_disk_grown_on_the_node_is_drift_that_a_refresh_tells_and_a_check_expl
     plan = operations.diff(
         world.context(), world.resources["Disk"], made.id, found.state, found.inputs, world.inputs("Disk", made)
     )
-    assert [change.path for change in plan.changes] == [("size",)]
+    said = "size 4MiB → 1MiB, live: refused, since it has 4MiB and does not shrink"
+    assert [str(change) for change in plan.changes] == [said]
     with pytest.raises(InputErrors, match=r"grown here or on the node.*state at least 4MiB"):
         world.check("Disk", "it", {"size": "1MiB"}, found.inputs)
 

@@ -152,7 +152,8 @@ def test_a_guest_that_does_not_yield_is_told_and_asked_again_by_the_next_run(wor
     guest_of(world, made).spare, guest_of(world, made).clings = 500 * MIB, True
     with pytest.raises(Partial, match="its balloon does not get there") as caught:
         world.update("Server", made, memory="256MiB")
-    assert caught.value.outcome.state["pendingRestart"] == ["memory"]
+    assert caught.value.outcome.state["unfinished"] == ["memory"]
+    assert "pendingRestart" not in caught.value.outcome.state
     guest_of(world, made).clings = False
     starts = guest_of(world, made).starts
     again = world.update("Server", caught.value.outcome, memory="256MiB")
@@ -222,12 +223,69 @@ def test_what_was_done_to_the_definition_of_a_guest_that_is_off_is_told_alike_by
 @pytest.mark.parametrize("state", ["running", "stopped"])
 def test_a_guest_of_somebody_elses_is_imported_with_what_it_can_grow_to(world: World, state: str) -> None:
     made = world.create("Server", "it", disks=[], networks=[], powerState=state, **GROWING)
-    world.node.domains._change(made.id, mark=None, asked=None)
+    world.node.domains._change(made.id, mark=None, asked={}, sizes=None)
+    if guest_of(world, made).live is not None:
+        guest_of(world, made).live = replace(live(world, made), asked={}, sizes=None)
     found = world.imported("Server", "it")
     assert found.inputs is not None
     assert {key: found.inputs[key] for key in GROWING} == GROWING
     assert world.diff("Server", found).empty
     settled(world, found)
+
+
+# --- where no guest is restarted ------------------------------------------------------------------------------------
+
+
+def test_a_guest_that_is_not_restarted_changes_while_it_runs_or_waits(world: World) -> None:
+    made = world.create("Server", "it", disks=[], networks=[], restartPolicy="deferred", **GROWING)
+    assert said(world, made, memory="1GiB") == "memory 512MiB → 1GiB, live"
+    assert "a running guest is given multiples of 128MiB, waits for" in said(world, made, memory="600MiB")
+    both = world.update("Server", made, memory="1GiB", vcpus=3)
+    assert (live(world, both).memory, live(world, both).vcpus) == (1 << 20, 3)
+    settled(world, both)
+    waits = world.update("Server", both, memory="1100MiB", vcpus=2, maxVcpus=8)
+    assert (live(world, waits).memory, live(world, waits).vcpus) == (1 << 20, 3)
+    assert waits.state["pendingRestart"] == ["memory", "vcpus", "maxVcpus"]
+    settled(world, waits)
+    back = world.update("Server", waits, memory="1GiB", vcpus=3, maxVcpus=4)
+    assert "pendingRestart" not in back.state
+    settled(world, back)
+    assert guest_of(world, back).starts == 1
+
+
+def test_a_guest_that_is_never_restarted_grows_and_is_asked_for_what_it_can_spare(world: World) -> None:
+    made = world.create("Server", "it", disks=[], networks=[], restartPolicy="forbidden", **GROWING)
+    old = world.inputs("Server", made)
+    world.check("Server", "it", {**old, "memory": "1GiB", "vcpus": 4}, old)
+    with pytest.raises(InputErrors, match="restarts the guest"):
+        world.check("Server", "it", {**old, "memory": "256MiB"}, old)
+    guest_of(world, made).spare = 500 * MIB
+    world.check("Server", "it", {**old, "memory": "256MiB"}, old)
+    made = updated(world, made, restarts=0, memory="256MiB")
+    assert live(world, made).memory == 256 * MIB
+
+
+def test_what_a_guest_that_is_not_restarted_lost_is_given_back_while_it_runs(world: World) -> None:
+    made = world.create("Server", "it", disks=[], networks=[], restartPolicy="deferred", **{**GROWING, "vcpus": 2})
+    wanted = world.inputs("Server", made)
+    guest_of(world, made).live = replace(live(world, made), memory=300 * MIB, vcpus=1)
+    found = world.read("Server", made)
+    assert found is not None
+    assert found.inputs == {**wanted, "memory": "300MiB", "vcpus": 1}
+    assert (found.state["unfinished"], found.state.get("pendingRestart")) == (["memory", "vcpus"], None)
+    again = world.read("Server", found)
+    assert again is not None
+    assert (again.inputs, again.state) == (found.inputs, found.state)
+    assert said(world, found, memory="512MiB") == "memory 300MiB → 512MiB, live"
+    settled(world, updated(world, found, restarts=0, memory="512MiB", vcpus=2))
+
+
+def test_a_guest_that_started_with_all_its_memory_waits_for_less_alone(world: World) -> None:
+    most = {**GROWING, "memory": "2GiB"}
+    made = world.create("Server", "it", disks=[], networks=[], restartPolicy="deferred", **most)
+    made = world.update("Server", made, memory="1GiB")
+    assert made.state["pendingRestart"] == ["memory"], "its own metadata says what it could grow to"
+    settled(world, made)
 
 
 # --- what the guest must do ------------------------------------------------------------------------------------------

@@ -11,18 +11,19 @@ from typing import Any, TypeVar
 
 from kiln.framework.context import Context
 from kiln.framework.errors import KilnError
-from kiln.platforms.libvirt import devices, lifecycle, logs, machines, observe, resize
-from kiln.platforms.libvirt.codes import Affect, DomainMetadata, DomainUndefine, DomainXml, ErrorCode
-from kiln.platforms.libvirt.connection import Link, Opened, agent_command
+from kiln.platforms.libvirt import devices, lifecycle, logs, machines, observe, overlays, resize, undefining
+from kiln.platforms.libvirt.codes import Affect, DomainMetadata, DomainXml, ErrorCode
+from kiln.platforms.libvirt.connection import Link, agent_command
 from kiln.platforms.libvirt.console import StreamConsole
 from kiln.platforms.libvirt.contents import Contents
-from kiln.platforms.libvirt.faults import code_of, tolerating
+from kiln.platforms.libvirt.faults import tolerating
 from kiln.platforms.libvirt.guests import Doing, Guest
 from kiln.platforms.libvirt.paths import console_log
 from kiln.platforms.libvirt.recent import Recent
 from kiln.platforms.libvirt.uris import is_local, is_session
 from kiln.platforms.libvirt.xml import metadata
 from kiln.platforms.libvirt.xml.domain import domain as domain_document
+from kiln.platforms.libvirt.xml.overlay import told as told_overlay
 from kiln.platforms.libvirt.xml.text import dump, parse
 from kiln.ports.definition import Definition
 from kiln.ports.domains import (
@@ -36,14 +37,13 @@ from kiln.ports.domains import (
     NicSpec,
 )
 from kiln.ports.marks import Mark
+from kiln.ports.overlays import OverlaySpec
 
 T = TypeVar("T")
 
 LOG_BACKUPS = 3
 """How many rotated logs virtlogd keeps (max_backups in virtlogd.conf)."""
 
-_UNDEFINE = DomainUndefine.MANAGED_SAVE | DomainUndefine.SNAPSHOTS_METADATA | DomainUndefine.NVRAM
-_UNDEFINE_ALL = _UNDEFINE | DomainUndefine.CHECKPOINTS_METADATA | DomainUndefine.TPM
 _AGENT_SILENT = (
     ErrorCode.INTERNAL_ERROR,  # what libvirt makes of an agent's own error, such as a file that is not there
     ErrorCode.AGENT_UNRESPONSIVE,
@@ -76,13 +76,26 @@ class LibvirtDomains:
                 return self._link.run(
                     ctx,
                     f"define guest '{spec.name}'",
-                    lambda opened: observe.describe(opened.handle.defineXMLFlags(document, 0)),
+                    lambda opened: observe.describe(overlays.define(opened, document, spec.overlay)),
                 )
         except KilnError as error:
             machine = spec.platform_config.get("machine")
             if machine is not None and (fault := machines.without_pci(machine, error.cause or "")) is not None:
                 raise fault.at(node=self._link.uri) from error
             raise
+
+    def rehearse(self, ctx: Context, spec: DomainSpec) -> None:
+        """Apply the overlay to the definition."""
+        domain_document(spec, console_log=console_log(self._link.uri, spec.name, spec.uuid))
+
+    def overlaid(
+        self, ctx: Context, uuid: str, overlay: Sequence[OverlaySpec], *, recent: bool = False
+    ) -> Sequence[OverlaySpec]:
+        """The overlay as the definition has it."""
+        found = self._recent.get(ctx).get(uuid) if recent else None
+        if found is None:
+            found = self._with(ctx, "read", uuid, observe.read)
+        return told_overlay(found.definition, overlay)
 
     def definition(self, ctx: Context, uuid: str) -> Definition:
         """The definition as it is."""
@@ -132,19 +145,11 @@ class LibvirtDomains:
 
     def undefine(self, ctx: Context, uuid: str) -> None:
         """Remove the definition, all that libvirt keeps beside it, and the console's log if it is on this machine."""
-
-        guest = Guest(uuid)
-
-        def work(opened: Opened) -> str | None:
-            with tolerating(ErrorCode.NO_DOMAIN):
-                domain = guest.find(opened)
-                _undefine(domain)
-                return str(domain.name())
-            return None
-
         with self._recent.changing():
-            name = self._link.run(ctx, Doing("remove the definition of", guest), work)
-        log = None if name is None else console_log(self._link.uri, name, uuid)
+            gone = undefining.undefine(ctx, self._link, uuid)
+        if gone is not None and gone.snapshots:
+            ctx.log.warning(f"with guest '{gone.name}' go its snapshots: {', '.join(gone.snapshots)}")
+        log = None if gone is None else console_log(self._link.uri, gone.name, uuid)
         if log is not None and is_local(self._link.uri):
             _remove_log(Path(log))
 
@@ -152,13 +157,9 @@ class LibvirtDomains:
         """Replace the ownership mark."""
 
         def work(domain: Any) -> None:
-            found = None
-            with tolerating(ErrorCode.NO_DOMAIN_METADATA):
-                found = parse(domain.metadata(DomainMetadata.ELEMENT, metadata.NAMESPACE, Affect.CONFIG))
-            document = dump(metadata.metadata(replace(metadata.told(found), mark=mark), bare=True))
-            domain.setMetadata(
-                DomainMetadata.ELEMENT, document, metadata.PREFIX, metadata.NAMESPACE, _everywhere(domain)
-            )
+            for side in Affect.CONFIG, Affect.LIVE:
+                if side & _everywhere(domain):
+                    _set_mark(domain, mark, side)
 
         self._change(ctx, "mark", uuid, work)
 
@@ -267,14 +268,13 @@ def _everywhere(domain: Any) -> int:
     return Affect.CONFIG | Affect.LIVE if domain.isActive() else Affect.CONFIG
 
 
-def _undefine(domain: Any) -> None:
-    try:
-        domain.undefineFlags(_UNDEFINE_ALL)
-    except Exception as error:
-        # A libvirt older than 8.9 knows no TPM flag, and drivers other than QEMU know few flags at all.
-        if code_of(error) != ErrorCode.INVALID_ARG:
-            raise
-        domain.undefineFlags(_UNDEFINE)
+def _set_mark(domain: Any, mark: Mark, side: Affect) -> None:
+    """Another mark in one of the two definitions: what else is kept there need not be the same in both."""
+    found = None
+    with tolerating(ErrorCode.NO_DOMAIN_METADATA):
+        found = parse(domain.metadata(DomainMetadata.ELEMENT, metadata.NAMESPACE, side))
+    document = dump(metadata.metadata(replace(metadata.told(found), mark=mark), bare=True))
+    domain.setMetadata(DomainMetadata.ELEMENT, document, metadata.PREFIX, metadata.NAMESPACE, side)
 
 
 def _remove_log(log: Path) -> None:

@@ -53,6 +53,8 @@ _GONE = re.compile(r"unable to open stream for .*no such file or directory", re.
 _TOO_LARGE = re.compile(r"file too large|size is too large|exceeds maximum|value too large", re.IGNORECASE)
 # The directory of a pool that libvirt looks into again.
 _LOST = re.compile(r"cannot open directory .*no such file or directory", re.IGNORECASE)
+# A pool or network that somebody stopped.
+_STOPPED = re.compile(r"(storage pool|network) '([^']+)' is not active")
 _FULL = re.compile(r"no space left|disk quota exceeded|not enough (free )?space", re.IGNORECASE)
 
 
@@ -154,8 +156,9 @@ def _advice(cause: str, uri: str) -> str:
         return "free space in the storage pool, or use another pool, and run again"
     if _LOST.search(cause):
         return "mount what belongs in that directory, or make it, start the pool (virsh pool-start) and run again"
-    if "is not active" in cause:
-        return f"start it (virsh -c '{uri}' pool-start or net-start) and run again"
+    if (stopped := _STOPPED.search(cause)) is not None:
+        verb = "net-start" if stopped[1] == "network" else "pool-start"
+        return f"start it (virsh -c '{uri}' {verb} {stopped[2]}) and run again"
     if "Permission denied" in cause:
         return f"let the user that runs guests read the file and enter its directory; `kiln doctor {uri}` shows which"
     if "AMD-V" in cause or "KVM" in cause or "kvm" in cause:

@@ -82,6 +82,9 @@ class Disk(Resource[DiskInputs, DiskState]):
         plan = Plan(tuple(self._site.weigh_node(ctx, state.node_identity, changes)), delete_first=True)
         if old.size is None and not plan.replaces:  # a check sees all others
             cloning.refuse_shrinking("size", "a disk", state.virtual_size, new.size)
+        if plan.touches("size") and not plan.replaces:
+            told = (_told_of_size(change, state, new) for change in plan.changes)
+            plan = replace(plan, changes=tuple(told))
         if plan.replaces:
             cost = self._cost(ctx, state)
             plan = replace(plan, changes=tuple(_costing(change, cost) for change in plan.changes))
@@ -224,6 +227,10 @@ class Disk(Resource[DiskInputs, DiskState]):
                 cause=f"the running guest '{guest}' has it attached",
                 action="take it out of that server's 'disks' in an `up` of its own, or stop the guest",
             )
+
+
+def _told_of_size(change: Change, state: DiskState, new: DiskInputs) -> Change:
+    return cloning.told_of_shrinking(change, state.virtual_size, new.size) if change.field == "size" else change
 
 
 def _costing(change: Change, cost: str) -> Change:

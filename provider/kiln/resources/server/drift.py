@@ -5,19 +5,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kiln.framework.context import Context
-from kiln.framework.errors import NotFound
+from kiln.framework.errors import InputError, NotFound
 from kiln.framework.units import Size
 from kiln.ports.domains import Domain, DomainDisk, DomainNic, Sizes
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef
-from kiln.resources.server import imported, storage
+from kiln.resources.names import volume_ref
+from kiln.resources.server import devices, imported, overlay, storage
 from kiln.resources.server.growth import defined_sizes, live_sizes
 from kiln.resources.server.known import Known
 from kiln.resources.server.layout import mac_address
 from kiln.resources.server.model import Interface, Nic, ServerInputs, ServerState
+from kiln.resources.server.sizing import resizable_as_defined
+from kiln.resources.site import require_known_pool
 
 
 def root_of(ctx: Context, node: Node, domain: Domain, known: Known) -> Volume | None:
@@ -29,7 +32,7 @@ def root_of(ctx: Context, node: Node, domain: Domain, known: Known) -> Volume | 
 
 @dataclass(frozen=True)
 class _View:
-    """What a guest has, or will have: by its live definition, or by its persistent one."""
+    """What a guest has, or gets at its start: by its live definition, or by its persistent one."""
 
     sizes: Sizes
     disks: Sequence[DomainDisk]
@@ -44,11 +47,16 @@ class _Own:
     seed: VolumeRef
     seen: Volume | None
 
+    @property
+    def named(self) -> Mapping[str, VolumeRef]:
+        """Both by their names."""
+        return {self.root.name: self.root, self.seed.name: self.seed}
+
 
 def inputs_now(ctx: Context, node: Node, domain: Domain, known: Known, root: Volume | None) -> ServerInputs:
     """The inputs with every property that drifted replaced by what the guest has now."""
     base = known.inputs or imported.inputs_of(ctx, node, domain, known, root)
-    drift: dict[str, object] = {"name": domain.name, "node": known.uri}
+    drift: dict[str, object] = {"node": known.uri}  # another name is told as an output: a default name would follow it
     if base.autostart != domain.autostart:
         drift["autostart"] = domain.autostart
     if (base.description or None) != (domain.description or None):
@@ -61,9 +69,24 @@ def inputs_now(ctx: Context, node: Node, domain: Domain, known: Known, root: Vol
         drift["power_state"] = power
     if root is not None and base.disk_size is not None and base.disk_size.bytes != root.virtual_size:
         drift["disk_size"] = Size.of(root.virtual_size)
+    if base.xml_overlay:
+        had = node.domains.overlaid(ctx, domain.uuid, overlay.specs(base), recent=True)
+        drift["xml_overlay"] = [overlay.stated(spec) for spec in had]
     own = _Own(*storage.own_refs(ctx, node.volumes, base, domain), root)
-    view = _live(domain) or _defined(domain)
+    view = _seen(domain, base)
     return base.model_copy(update=drift | _hardware_drift(ctx, node, (domain.uuid, own), view, base, known.state))
+
+
+def _seen(domain: Domain, base: ServerInputs) -> _View:
+    """What the inputs are compared with. Where no guest is restarted for them that is the definition, with what the
+    guest is given and rid of while it runs."""
+    live, defined = _live(domain), _defined(domain)
+    if live is None or base.restart_policy == "allowed":
+        return live or defined
+    hot = live if devices.fits(domain, base) else defined
+    own = [disk for disk in defined.disks if devices.is_own(disk.path, base)]
+    sizes = replace(defined.sizes, **{field: getattr(live.sizes, field) for field in resizable_as_defined(domain)})
+    return _View(sizes, [*own, *devices.others(hot.disks, base)], hot.nics)
 
 
 def waiting(domain: Domain) -> list[str]:
@@ -84,8 +107,8 @@ def waiting(domain: Domain) -> list[str]:
     return [name for name, differs in found.items() if differs]
 
 
-def _card(nic: DomainNic) -> tuple[str, str | None, str | None]:
-    return nic.mac, nic.source, nic.model
+def _card(nic: DomainNic) -> tuple[str | None, ...]:
+    return nic.mac, nic.source, nic.model, nic.link
 
 
 def _defined(domain: Domain) -> _View:
@@ -134,17 +157,19 @@ def _disk_drift(
     for disk in sorted(disks, key=_boot_order):
         if disk.path is None:
             continue
-        ref = {own.root.name: own.root, own.seed.name: own.seed}.get(disk.path.rpartition("/")[2])
+        paths = (disk.path, *disk.backing)  # with a snapshot that is a file of its own, the disk is under that
+        ref = next((own.named[name] for path in paths if (name := path.rpartition("/")[2]) in own.named), None)
         if own.seen is not None and ref == own.seen.ref:
             root_there = True
         elif ref is not None and storage.is_own(ctx, node.volumes, ref):
             root_there = root_there or (ref == own.root and node.volumes.exists(ctx, ref))
         else:
-            seen[_id_of(ctx, node, disk.path)] = disk
+            seen[_id_of(ctx, node, disk, base.disks or [])] = disk
     drift: dict[str, object] = {}
     if not _same_disks(seen, base.disks or []):
         drift["disks"] = _in_order(list(seen), base.disks or []) or None
     if base.image is not None and not root_there:
+        require_known_pool(ctx, node, base.pool)
         drift["image"] = None
     return drift
 
@@ -156,12 +181,33 @@ def _in_order(seen: Sequence[str], stated: Sequence[str]) -> list[str]:
     return [*(id for id in stated if id in seen), *(id for id in seen if id not in stated)]
 
 
-def _id_of(ctx: Context, node: Node, path: str) -> str:
-    """The id of the volume at a path, or the path where no pool knows it."""
+def _id_of(ctx: Context, node: Node, disk: DomainDisk, stated: Sequence[str]) -> str:
+    """The id of a disk's volume, or of the one that is ``stated`` and under a snapshot of it; the path of a disk that
+    no pool knows."""
+    assert disk.path is not None
+    top = _id_at(ctx, node, disk.path, stated)
+    if top in stated:
+        return top
+    return next((id for path in disk.backing if (id := _id_at(ctx, node, path, stated)) in stated), top)
+
+
+def _id_at(ctx: Context, node: Node, path: str, stated: Sequence[str]) -> str:
+    """The id of the volume at a path, also of one that is deleted or in a stopped pool and that is ``stated``, or the
+    path where no pool knows it."""
     try:
         return str(node.volumes.by_path(ctx, path).ref)
     except NotFound:
-        return path
+        return next((id for id in stated if _would_lie_at(ctx, node, id, path)), path)
+
+
+def _would_lie_at(ctx: Context, node: Node, id: str, path: str) -> bool:
+    """Whether the pool of a volume would have it at ``path``."""
+    directory, _, name = path.rpartition("/")
+    try:
+        ref = volume_ref(id, "disks")
+        return ref.name == name and node.volumes.pool(ctx, ref.pool).path == directory
+    except (NotFound, InputError):  # the pool is gone, or it was a path already
+        return False
 
 
 def _boot_order(disk: DomainDisk) -> tuple[bool, int, int, str]:
@@ -185,7 +231,7 @@ def _nic_drift(
     before = list((state.interfaces if state is not None else None) or [])
     same = len(asked) == len(seen) and all(
         nic.mac == (want.mac or mac_address(uuid, index))
-        and (nic.model or "virtio") == want.model
+        and ((nic.model or "virtio"), nic.link) == (want.model, want.link_state)
         and _connected_as(nic, want, before[index] if index < len(before) else None)
         for index, (want, nic) in enumerate(zip(asked, seen, strict=False))
     )
@@ -198,6 +244,7 @@ def _nic_drift(
                 bridge=nic.bridge,
                 mac=nic.mac,
                 model=nic.model if nic.model in ("virtio", "e1000", "e1000e", "rtl8139") else "virtio",
+                link_state=nic.link,
             )
             for nic in seen
         ]

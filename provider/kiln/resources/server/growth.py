@@ -35,13 +35,18 @@ def most_vcpus(inputs: ServerInputs) -> tuple[str, int]:
     return ("vcpus", inputs.vcpus) if inputs.max_vcpus is None else ("maxVcpus", inputs.max_vcpus)
 
 
+def same_memory(one: int, other: int) -> bool:
+    """Whether two sizes in KiB are the same to QEMU, which gives whole MiB."""
+    return abs(one - other) < _MIB
+
+
 def defined_sizes(domain: Domain) -> Sizes:
     """What a definition says. Memory in KiB."""
     memory = domain.memory if domain.current_memory is None else domain.current_memory
     vcpus = domain.vcpus if domain.current_vcpus is None else domain.current_vcpus
-    if domain.asked is not None and memory == domain.asked.memory:
+    if domain.sizes is not None and memory == domain.sizes.memory:
         memory = domain.memory  # which it could own
-    return _told(Sizes(memory, vcpus, domain.max_memory, domain.vcpus), domain.asked)
+    return _told(Sizes(memory, vcpus, domain.max_memory, domain.vcpus), domain.sizes)
 
 
 def live_sizes(domain: Domain) -> Sizes | None:
@@ -49,8 +54,16 @@ def live_sizes(domain: Domain) -> Sizes | None:
     if (live := domain.live) is None:
         return None
     defined = domain.memory if domain.current_memory is None else domain.current_memory
-    memory = defined if abs(live.memory - defined) < _MIB else live.memory
-    return _told(Sizes(memory, live.vcpus, live.max_memory, live.max_vcpus), domain.asked)
+    memory = defined if same_memory(live.memory, defined) else live.memory
+    return _told(Sizes(memory, live.vcpus, live.max_memory, live.max_vcpus), live.sizes)
+
+
+def runs_with(domain: Domain, field: str, wanted: Size | int | None) -> bool:
+    """Whether a running guest has the size ``wanted``, of a field of ``Sizes``."""
+    has = getattr(live_sizes(domain), field, None)
+    if isinstance(wanted, Size) and has is not None:
+        return same_memory(has, wanted.kib)
+    return bool(has == wanted)
 
 
 def _told(seen: Sizes, asked: Sizes | None) -> Sizes:

@@ -12,7 +12,7 @@ from kiln.ports.nodes import Node
 from kiln.resources.server import onlining
 from kiln.resources.server.build import Work
 from kiln.resources.server.model import ServerInputs
-from kiln.resources.server.sizing import Balloon, PlugMemory, PlugVcpus, Resize, may_shrink
+from kiln.resources.server.sizing import Balloon, PlugMemory, PlugVcpus, Resize, may_shrink, resizable
 
 ONLINE_SECONDS = 20.0
 _POLL_SECONDS = 0.5
@@ -22,6 +22,11 @@ _AGENT_SECONDS = 5.0
 def spare_memory(ctx: Context, node: Node, domain: Domain, new: ServerInputs) -> int | None:
     """KiB that the guest can spare, where that matters and it says so."""
     return node.domains.spare_memory(ctx, domain.uuid) if may_shrink(domain, new) else None
+
+
+def resizable_now(ctx: Context, node: Node, domain: Domain, new: ServerInputs) -> set[str]:
+    """Which of ``memory`` and ``vcpus`` the guest can get while it runs on. It is asked what it can spare."""
+    return resizable(domain, new, spare_memory(ctx, node, domain, new))
 
 
 def resizing(node: Node, work: Work, changes: Sequence[Resize]) -> list[Step]:

@@ -11,13 +11,14 @@ from kiln.framework.plan import Change
 from kiln.framework.units import Size
 from kiln.framework.values import UNKNOWN
 from kiln.ports.domains import Domain, Live
+from kiln.resources.server.growth import defined_sizes, same_memory
 from kiln.resources.server.model import ServerInputs
 
 MODULE = 128 << 10
 """KiB of which the size of a memory module is a multiple: Linux on x86 and ARM takes no less (its memory section)."""
 LEFT = 8
 """A guest gives memory back only when an eighth of what it is left with would still be free."""
-_MIB = 1024  # QEMU gives whole MiB
+_MIB = 1024
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,6 @@ class PlugVcpus:
 Resize: TypeAlias = PlugMemory | Balloon | PlugVcpus
 
 
-def same_memory(one: int, other: int) -> bool:
-    """Whether two sizes in KiB are the same to QEMU."""
-    return abs(one - other) < _MIB
-
-
 def may_shrink(domain: Domain, new: ServerInputs) -> bool:
     """Whether the guest has to be asked what it can spare."""
     live = domain.live
@@ -70,19 +66,28 @@ def weigh_size(change: Change, live: Live, new: ServerInputs, spare: int | None)
     """A change of ``memory`` or ``vcpus`` with what it does to this running guest; any other as it is."""
     if change.field not in ("memory", "vcpus") or UNKNOWN in (new.memory, new.vcpus):
         return change
-    obstacle = _obstacles(live, new, spare)[change.field]
+    obstacle = _obstacles(live, new.memory.kib, new.vcpus, spare)[change.field]
     return replace(change, impact=Impact.LIVE) if obstacle is None else replace(change, reason=obstacle)
 
 
-def resizable(live: Live, new: ServerInputs, spare: int | None) -> set[str]:
-    """Which of ``memory`` and ``vcpus`` the running guest can get while it runs on."""
-    return {field for field, obstacle in _obstacles(live, new, spare).items() if obstacle is None}
+def resizable(domain: Domain, new: ServerInputs, spare: int | None) -> set[str]:
+    """Which of ``memory`` and ``vcpus`` the guest can get while it runs on; none of one that does not run."""
+    return _without_obstacle(domain.live, new.memory.kib, new.vcpus, spare)
 
 
-def resizes(live: Live, new: ServerInputs, fields: set[str]) -> Sequence[Resize]:
+def resizable_as_defined(domain: Domain) -> set[str]:
+    """Which of ``memory`` and ``vcpus`` the guest can get by its definition while it runs on. What it can spare is not
+    asked for: it would be another time after time."""
+    defined = defined_sizes(domain)
+    return _without_obstacle(domain.live, defined.memory, defined.vcpus, None)
+
+
+def resizes(domain: Domain, new: ServerInputs, fields: set[str]) -> Sequence[Resize]:
     """The changes of ``fields`` that a running guest needs, in the order to make them."""
     found: list[Resize] = []
-    wanted = new.memory.kib
+    live, wanted = domain.live, new.memory.kib
+    if live is None:
+        return found
     if "memory" in fields and not same_memory(wanted, live.memory):
         if wanted > live.installed:
             found.append(PlugMemory(wanted - live.installed))
@@ -93,13 +98,18 @@ def resizes(live: Live, new: ServerInputs, fields: set[str]) -> Sequence[Resize]
     return found
 
 
-def _obstacles(live: Live, new: ServerInputs, spare: int | None) -> dict[str, str | None]:
+def _without_obstacle(live: Live | None, memory: int, vcpus: int, spare: int | None) -> set[str]:
+    if live is None:
+        return set()
+    return {field for field, obstacle in _obstacles(live, memory, vcpus, spare).items() if obstacle is None}
+
+
+def _obstacles(live: Live, wanted: int, vcpus: int, spare: int | None) -> dict[str, str | None]:
     """Why the guest must be restarted for ``memory`` and ``vcpus``: None when it need not, "" when it is evident."""
-    wanted = new.memory.kib
     memory = _growing(live, wanted) if wanted > live.memory else _shrinking(live, wanted, spare)
     return {
         "memory": None if same_memory(wanted, live.memory) else memory,
-        "vcpus": None if live.vcpus <= new.vcpus <= live.max_vcpus else "",
+        "vcpus": None if live.vcpus <= vcpus <= live.max_vcpus else "",
     }
 
 

@@ -130,11 +130,6 @@ def is_own(ctx: Context, volumes: Volumes, ref: VolumeRef) -> bool:
     return mark is not None and mark.role in ("root", "seed")
 
 
-def is_made_as(name: str, domain: Domain) -> bool:
-    """Whether a guest has the root disk of one that is called ``name``: it was made under that name."""
-    return any((disk.path or "").rpartition("/")[2] == root_name(name) for disk in domain.disks)
-
-
 def made_with(ctx: Context, volumes: Volumes, domain: Domain) -> dict[str, VolumeRef]:
     """The root disk and the seed, by role, that a guest's operation made with it, whatever its name is now."""
     found: dict[str, VolumeRef] = {}

@@ -6,6 +6,7 @@ Source: https://libvirt.org/formatdomain.html
 from __future__ import annotations
 
 from kiln.platforms.libvirt import settings
+from kiln.platforms.libvirt.xml import overlay
 from kiln.platforms.libvirt.xml.cpu import cpu
 from kiln.platforms.libvirt.xml.devices import console, controllers, helpers
 from kiln.platforms.libvirt.xml.disk import disk
@@ -22,7 +23,7 @@ def domain(spec: DomainSpec, *, console_log: str | None) -> str:
     """The definition of ``spec``. The file ``console_log`` on the node receives what the guest writes to its console.
 
     Raises:
-        InputError: ``platform_config`` holds what this platform does not know.
+        InputError: ``platform_config`` holds what this platform does not know, or the overlay cannot be applied.
         KilnError: a string holds a character that XML cannot carry.
     """
     settings.check(spec.platform_config)
@@ -31,7 +32,7 @@ def domain(spec: DomainSpec, *, console_log: str | None) -> str:
     add(root, "uuid", spec.uuid)
     if spec.description is not None:
         add(root, "description", spec.description)
-    kept = Kept(spec.mark, spec.cpu_mode, spec.metadata, spec.platform_config, spec.sizes)
+    kept = Kept(spec.mark, spec.cpu_mode, spec.metadata, spec.platform_config, spec.asked, spec.sizes)
     add(root, "metadata").append(metadata(kept))
     sizes(root, spec.sizes)
     root.append(os(spec))
@@ -42,7 +43,7 @@ def domain(spec: DomainSpec, *, console_log: str | None) -> str:
     add(root, "on_reboot", "restart")
     add(root, "on_crash", "destroy")
     root.append(_devices(spec, console_log))
-    return dump(root)
+    return overlay.applied(dump(root), spec.overlay) if spec.overlay else dump(root)
 
 
 def _cpu(spec: DomainSpec) -> Element:

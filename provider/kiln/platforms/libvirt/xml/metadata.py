@@ -33,6 +33,7 @@ class Kept:
     cpu_mode: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
+    asked: Mapping[str, str] = field(default_factory=dict)
     sizes: Sizes | None = None
 
 
@@ -47,6 +48,7 @@ def metadata(kept: Kept, *, bare: bool = False) -> Element:
         told = {_SIZES[name]: str(size) for name, size in asdict(kept.sizes).items() if size is not None}
         _add(root, "size", **told)
     _add_entries(root, "setting", kept.settings)
+    _add_entries(root, "asked", kept.asked)
     _add_entries(root, "metadata", kept.metadata)
     return root if bare else _qualified(root, NAMESPACE)
 
@@ -71,6 +73,7 @@ def told(root: Element | None) -> Kept:
         cpu_mode=None if cpu is None else cpu.get("mode"),
         metadata=_told_entries(root, "metadata"),
         settings=_told_entries(root, "setting"),
+        asked=_told_entries(root, "asked"),
         sizes=_told_sizes(root.find("size")),
     )
 

@@ -10,7 +10,7 @@ from kiln.platforms.libvirt.xml.devices import AGENT_CHANNEL
 from kiln.platforms.libvirt.xml.os import told_boot, told_firmware
 from kiln.platforms.libvirt.xml.settings import told_settings
 from kiln.platforms.libvirt.xml.sizes import free_memory_slots, told_installed, told_max_memory, told_memory, told_vcpus
-from kiln.platforms.libvirt.xml.text import Element, parse
+from kiln.platforms.libvirt.xml.text import Element, find, findall, parse
 from kiln.ports.domains import Domain, DomainDisk, DomainNic, Live, PowerState
 
 
@@ -30,8 +30,8 @@ def told_domain(document: str, *, state: PowerState, autostart: bool) -> Domain:
         cpu_mode=told_cpu(root.find("cpu"), kept.cpu_mode, accelerator),
         firmware="bios" if os is None else told_firmware(os),
         accelerator=accelerator,
-        disks=tuple(map(_disk, root.findall("devices/disk"))),
-        nics=tuple(map(_nic, root.findall("devices/interface"))),
+        disks=tuple(map(_disk, findall(root, "devices/disk"))),
+        nics=tuple(map(_nic, findall(root, "devices/interface"))),
         autostart=autostart,
         boot=None if os is None else told_boot(os),
         description=root.findtext("description") or None,
@@ -43,26 +43,31 @@ def told_domain(document: str, *, state: PowerState, autostart: bool) -> Domain:
         current_vcpus=None if root.find("vcpu") is None else current_vcpus,
         console_log=_attribute(root, "devices/serial/log", "file"),
         max_memory=told_max_memory(root),
-        asked=kept.sizes,
+        asked=kept.asked,
+        sizes=kept.sizes,
     )
 
 
 def told_live(document: str) -> tuple[Live, int | None]:
     """What a running guest has by its live definition, and the TCP port of its VNC console if it has one."""
     root = parse(document)
+    kept = metadata.told(metadata.find(root))
     vcpus, max_vcpus = told_vcpus(root)
     live = Live(
         memory=told_memory(root, "currentMemory"),
         vcpus=vcpus,
-        disks=tuple(map(_disk, root.findall("devices/disk"))),
-        nics=tuple(map(_nic, root.findall("devices/interface"))),
+        disks=tuple(map(_disk, findall(root, "devices/disk"))),
+        nics=tuple(map(_nic, findall(root, "devices/interface"))),
         free_slots=_free_slots(root),
         installed=told_installed(root),
         max_memory=told_max_memory(root),
         memory_slots=free_memory_slots(root),
         max_vcpus=max_vcpus,
+        asked=kept.asked,
+        sizes=kept.sizes,
     )
-    port = int(_attribute(root, "devices/graphics[@type='vnc']", "port") or -1)
+    vnc = [console for console in findall(root, "devices/graphics") if console.get("type") == "vnc"]
+    port = int(vnc[0].get("port") or -1) if vnc else -1
     return live, port if port > 0 else None
 
 
@@ -116,11 +121,16 @@ def _disk(found: Element) -> DomainDisk:
         target=_attribute(found, "target", "dev") or "",
         device=found.get("device") or "disk",
         bus=_attribute(found, "target", "bus") or "",
-        path=_attribute(found, "source", "file") or _attribute(found, "source", "dev"),
+        path=_path(found),
         format=_attribute(found, "driver", "type"),
         serial=found.findtext("serial") or None,
         boot_order=None if order is None else int(order),
+        backing=tuple(path for below in found.iter("backingStore") if (path := _path(below)) is not None),
     )
+
+
+def _path(found: Element) -> str | None:
+    return _attribute(found, "source", "file") or _attribute(found, "source", "dev")
 
 
 def _nic(found: Element) -> DomainNic:
@@ -133,6 +143,7 @@ def _nic(found: Element) -> DomainNic:
         kind=kind,
         source=_attribute(found, "source", kind),
         model=_attribute(found, "model", "type"),
+        link="down" if _attribute(found, "link", "state") == "down" else "up",
         boot_order=None if order is None else int(order),
     )
 
@@ -142,5 +153,5 @@ def _graphics(root: Element) -> str:
 
 
 def _attribute(parent: Element, path: str, name: str) -> str | None:
-    found = parent.find(path)
+    found = find(parent, path)
     return None if found is None else found.get(name)

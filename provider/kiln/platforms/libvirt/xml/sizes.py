@@ -5,7 +5,7 @@ Source: https://libvirt.org/formatdomain.html#memory-allocation, #cpu-allocation
 
 from __future__ import annotations
 
-from kiln.platforms.libvirt.xml.text import Element, add, element
+from kiln.platforms.libvirt.xml.text import Element, add, element, findall
 from kiln.ports.domains import Sizes
 
 MEMORY_SLOTS = 16
@@ -51,13 +51,18 @@ def module(size: int) -> Element:
 def told_memory(root: Element, path: str) -> int:
     """KiB of memory in a definition's element."""
     found = root.find(path)
-    return 0 if found is None else int(int(found.text or 0) * _KIB[found.get("unit") or "KiB"])
+    return 0 if found is None else _kib(found, found.text)
+
+
+def told_cells(root: Element) -> int:
+    """KiB of memory in the NUMA cells of a definition, which libvirt takes for all the memory where there are any."""
+    return sum(_kib(cell, cell.get("memory")) for cell in findall(root, "cpu/numa/cell"))
 
 
 def told_installed(root: Element) -> int:
     """The memory that is plugged into a running guest, whatever its balloon has given back; what it owns where it has a
     virtio-mem device, which holds more than it was given."""
-    devices = {device.get("model") for device in root.findall("devices/memory")}
+    devices = {device.get("model") for device in findall(root, "devices/memory")}
     return told_memory(root, "currentMemory" if "virtio-mem" in devices else "memory")
 
 
@@ -75,7 +80,11 @@ def told_vcpus(root: Element) -> tuple[int, int]:
 def free_memory_slots(root: Element) -> int:
     """How many more memory modules a guest takes."""
     found = root.find("maxMemory")
-    return 0 if found is None else int(found.get("slots") or 0) - len(root.findall("devices/memory"))
+    return 0 if found is None else int(found.get("slots") or 0) - len(findall(root, "devices/memory"))
+
+
+def _kib(found: Element, size: str | None) -> int:
+    return int(int(size or 0) * _KIB[found.get("unit") or "KiB"])
 
 
 def _grows(wanted: Sizes) -> bool:
