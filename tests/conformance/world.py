@@ -109,7 +109,8 @@ class World(world.World):
         guest = self.here.domains.guests[uuid]
         guest.domain = replace(guest.domain, **changes)
         if guest.live is not None:
-            live = {key: value for key, value in changes.items() if key in ("memory", "vcpus", "disks", "nics")}
+            kept = ("memory", "max_memory", "vcpus", "disks", "nics")
+            live = {key: value for key, value in changes.items() if key in kept}
             guest.live = replace(guest.live, **live)
 
 

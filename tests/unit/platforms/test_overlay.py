@@ -110,6 +110,8 @@ def test_the_rest_of_a_definition_stays_as_it_is(name: str) -> None:
         (set_("/domain/memory", "unit", "GiB"), "", "state 'memory'"),
         (set_("/domain/memory", "unit", "bushels"), "", "cannot be understood"),
         (remove("/domain/currentMemory"), "", "state 'memory'"),
+        (put("/domain/cpu", "<numa><cell id='0' cpus='0' memory='3' unit='GiB'/></numa>"), "", "state 'memory'"),
+        (put("/domain", "<maxMemory slots='4' unit='GiB'>8</maxMemory>"), "", "state 'maxMemory'"),
         (set_("/domain/vcpu", "current", "7"), "", "state 'vcpus'"),
         (remove("/domain/description"), "", "state 'description'"),
         (set_("//disk[target/@dev='vda']/source", "file", "/etc/shadow"), "", "state 'disks'"),

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from kiln.framework.context import Context
 from kiln.framework.errors import KilnError
-from kiln.platforms.libvirt import devices, lifecycle, logs, machines, observe, overlays, undefining
+from kiln.platforms.libvirt import devices, lifecycle, logs, machines, observe, overlays, resize, undefining
 from kiln.platforms.libvirt.codes import Affect, DomainMetadata, DomainXml, ErrorCode
 from kiln.platforms.libvirt.connection import Link, agent_command
 from kiln.platforms.libvirt.console import StreamConsole
@@ -202,6 +202,23 @@ class LibvirtDomains:
     def replug(self, ctx: Context, uuid: str, device: DiskSpec | NicSpec, settings: Mapping[str, str]) -> None:
         """Change the medium or the network of a device of the running guest."""
         self._change(ctx, f"change '{device.called}' of", uuid, lambda domain: devices.replug(domain, device, settings))
+
+    def plug_memory(self, ctx: Context, uuid: str, size: int) -> None:
+        """Give the running guest a memory module."""
+        self._change(ctx, "give memory to", uuid, lambda domain: resize.plug_memory(domain, size))
+
+    def balloon(self, ctx: Context, uuid: str, size: int) -> None:
+        """Have the running guest give back memory, or take it again."""
+        with self._recent.changing():
+            resize.balloon(ctx, self._link, uuid, size)
+
+    def spare_memory(self, ctx: Context, uuid: str) -> int | None:
+        """What the running guest says it could do without."""
+        return self._with(ctx, "ask for the spare memory of", uuid, resize.spare_memory)
+
+    def plug_vcpus(self, ctx: Context, uuid: str, count: int) -> None:
+        """Give the running guest virtual CPUs."""
+        self._change(ctx, "give virtual CPUs to", uuid, lambda domain: resize.plug_vcpus(domain, count))
 
     def resize_disk(self, ctx: Context, path: str, virtual_size: int) -> bool:
         """Grow the disk at ``path`` through the running guest that uses it."""

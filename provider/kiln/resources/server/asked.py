@@ -12,7 +12,7 @@ from typing import Any
 from kiln.framework.model import Impact, places, plain
 from kiln.resources.server.model import ServerInputs
 
-SEEN = frozenset({"memory", "vcpus"})
+SEEN = frozenset({"memory", "max_memory", "vcpus", "max_vcpus"})
 """What takes a restart and is seen in a running guest itself."""
 
 

@@ -20,6 +20,8 @@ from kiln.resources.server.hotplug import HotChange, Plug, Replug, Unplug
 from kiln.resources.server.layout import Attached
 from kiln.resources.server.model import ServerInputs, ServerState
 from kiln.resources.server.overlay import blaming
+from kiln.resources.server.resizing import resizable_now, resizing
+from kiln.resources.server.sizing import resizes
 
 _APART = frozenset(
     {
@@ -53,10 +55,12 @@ def changing(ctx: Context, node: Node, work: Work, changed: set[str], state: Ser
     again = storage.wants_seed(new) and _told_again(changed, left, new, under_way=work.seed is not None)
     changed = changed | {"first_boot"} if again else changed - {"first_boot"}
     name = {"name"} if domain.name != new.name else set()  # a program may state the one that it was given on the node
-    way = course(domain, state, new, changed - _APART - HOT - {"name"} | name, changed & HOT)
+    sized = resizable_now(ctx, node, domain, new)
+    way = course(domain, state, new, changed - _APART - HOT - sized - {"name"} | name, changed & HOT)
     work.waits, restarts, renamed = way.waits, way.restarts, domain.name != way.name
-    plugs = new.power_state == "running" and not restarts and not way.full and bool((changed | left) & HOT)
-    hot = plugged(domain, spec_of(work, work.mark), new) if plugs else []
+    stays_on = new.power_state == "running" and not restarts
+    hot = plugged(domain, spec_of(work, work.mark), new) if stays_on and not way.full and (changed | left) & HOT else []
+    sizes = resizes(domain, new, sized & (changed | {*(state.unfinished or ())})) if stays_on else []
     redefine = bool(state.transient or left or changed - _APART)
     if redefine or "disk_size" in changed:
         wanted = {disk.chain[0].path for disk in spec_of(work, work.mark).disks}
@@ -74,7 +78,8 @@ def changing(ctx: Context, node: Node, work: Work, changed: set[str], state: Ser
         steps += off
     if "description" in changed and not redefine:
         steps.append(Step("set description", lambda ctx: node.domains.set_description(ctx, work.uuid, new.description)))
-    plugging = [Step(str(change), partial(_apply, node=node, work=work, change=change)) for change in hot]
+    plugging = resizing(node, work, sizes)
+    plugging += [Step(str(change), partial(_apply, node=node, work=work, change=change)) for change in hot]
     return steps + life.starting(node, work, plugging)
 
 

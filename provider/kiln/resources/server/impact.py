@@ -9,11 +9,12 @@ from kiln.framework.model import Impact
 from kiln.framework.plan import Change
 from kiln.framework.units import Size
 from kiln.framework.values import UNKNOWN
-from kiln.ports.domains import Domain, PowerState
+from kiln.ports.domains import Domain, Live, PowerState
 from kiln.resources import cloning
 from kiln.resources.server.model import ServerInputs, ServerState
 from kiln.resources.server.order import same_order
 from kiln.resources.server.pending import has_already, pending
+from kiln.resources.server.sizing import weigh_size
 from kiln.resources.server.storage import root_ref
 
 _RESUMED = "resumed from its saved memory"
@@ -22,14 +23,16 @@ _RESUMED = "resumed from its saved memory"
 @dataclass(frozen=True)
 class Now:
     """The guest before the change: whether it is on, the image of a root disk that is there and not attached, how many
-    devices its bus takes, the size of its root disk if that was looked at, and what the node told of it if that was
-    asked; ``saved``: it is off, and its memory is kept; ``cds``: those of its disks that are CDs."""
+    devices its bus takes, the size of its root disk if that was looked at, what the node told of it if that was asked,
+    and the memory in KiB that it can spare if that was; ``saved``: it is off, and its memory is kept; ``cds``: those of
+    its disks that are CDs."""
 
     active: bool
     detached_root: str | None = None
     free_slots: int | None = None
     root_size: Size | None = None
     domain: Domain | None = None
+    spare: int | None = None
     saved: bool = False
     cds: frozenset[str] = frozenset()
 
@@ -37,6 +40,11 @@ class Now:
     def of(cls, state: PowerState) -> Now:
         """A guest of which no more is known than its power state."""
         return cls(state in ("running", "paused"), saved=state == "saved")
+
+    @property
+    def live(self) -> Live | None:
+        """What it has while it runs, None where that is not known."""
+        return self.domain.live if self.domain is not None else None
 
 
 def crowded(old: ServerInputs, new: ServerInputs, free_slots: int | None) -> bool:
@@ -117,6 +125,8 @@ def _weigh(change: Change, state: ServerState, new: ServerInputs, now: Now) -> C
         return replace(change, reason=_powered(new, now))
     if change.field in ("disks", "networks") and now.active and crowded(state, new, now.free_slots):
         change = replace(change, impact=Impact.RESTART, reason="no PCI slot is free")
+    if now.live is not None and new.power_state == "running" and not has_already(now.domain, new, change.field):
+        change = weigh_size(change, now.live, new, now.spare)
     if change.impact is Impact.RESTART:
         return _weigh_restart(change, new, now)
     return change

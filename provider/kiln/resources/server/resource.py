@@ -34,6 +34,7 @@ from kiln.resources.server.network import require_networks
 from kiln.resources.server.order import cds_of
 from kiln.resources.server.policy import check_restarts, refusals
 from kiln.resources.server.rehearsal import rehearse
+from kiln.resources.server.resizing import spare_memory
 from kiln.resources.server.saved import resumed
 from kiln.resources.site import Site
 
@@ -120,6 +121,7 @@ class Server(Resource[ServerInputs, ServerState]):
             detached = storage.image_of_root(ctx, node.volumes, state) if state.image is None else None
             resized = new.disk_size is not None and new.disk_size != state.disk_size
             root = storage.root_volume(ctx, node.volumes, state, domain) if resized else None
+            spare = spare_memory(ctx, node, domain, new)
         except Cancelled:
             raise
         except KilnError as error:
@@ -133,6 +135,7 @@ class Server(Resource[ServerInputs, ServerState]):
             free_slots=free,
             root_size=size,
             domain=domain,
+            spare=spare,
             cds=cds_of(domain, state.disks or []),
         )
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import cast
 from xml.etree import ElementTree
 
 from kiln.platforms.libvirt.xml.text import Element, checked
+from kiln.ports.domains import Sizes
 from kiln.ports.marks import Holder, Mark, Phase
 
 NAMESPACE = "urn:kiln:domain:1"
 PREFIX = "kiln"
 _ROOT = f"{{{NAMESPACE}}}guest"
+_SIZES = {"memory": "memory", "vcpus": "vcpus", "max_memory": "maxMemory", "max_vcpus": "maxVcpus"}
 _NETWORK_NAMESPACE = "urn:kiln:network:1"
 _NETWORK_ROOT = f"{{{_NETWORK_NAMESPACE}}}network"
 SNAPSHOT_NAMESPACE = "urn:kiln:snapshot:1"
@@ -34,6 +36,7 @@ class Kept:
     metadata: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     asked: Mapping[str, str] = field(default_factory=dict)
+    sizes: Sizes | None = None
 
 
 def metadata(kept: Kept, *, bare: bool = False) -> Element:
@@ -43,6 +46,9 @@ def metadata(kept: Kept, *, bare: bool = False) -> Element:
         _add_mark(root, kept.mark)
     if kept.cpu_mode is not None:
         _add(root, "cpu", mode=kept.cpu_mode)
+    if kept.sizes is not None:
+        told = {_SIZES[name]: str(size) for name, size in asdict(kept.sizes).items() if size is not None}
+        _add(root, "size", **told)
     _add_entries(root, "setting", kept.settings)
     _add_entries(root, "asked", kept.asked)
     _add_entries(root, "metadata", kept.metadata)
@@ -77,6 +83,7 @@ def told(root: Element | None) -> Kept:
         metadata=_told_entries(root, "metadata"),
         settings=_told_entries(root, "setting"),
         asked=_told_entries(root, "asked"),
+        sizes=_told_sizes(root.find("size")),
     )
 
 
@@ -135,6 +142,16 @@ def _told_mark(found: Element | None) -> Mark | None:
         info=_told_entries(found, "info"),
         made=int(made) if (made := found.get("made", "")).isdecimal() else None,
     )
+
+
+def _told_sizes(found: Element | None) -> Sizes | None:
+    if found is None:
+        return None
+    try:
+        told = {name: int(value) for name, key in _SIZES.items() if (value := found.get(key)) is not None}
+        return Sizes(**told)
+    except (TypeError, ValueError):
+        return None
 
 
 def _told_holder(found: Element | None) -> Holder | None:
