@@ -18,6 +18,12 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 @pytest.fixture
+def image(world: World) -> str:
+    """The id of an image that servers are made from."""
+    return world.create("Image", "base", source=world.raw()).id
+
+
+@pytest.fixture
 def disk(world: World) -> Outcome:
     """A disk with something on it, and a second pool."""
     made = world.create("Disk", "data", size="1MiB", format="raw")

@@ -14,8 +14,7 @@ from kiln.ports.marks import Mark
 from kiln.ports.volumes import VolumeRef
 
 from tests.unit.resources.moving import FAST, guest, place
-from tests.unit.resources.test_restart_policy import play, seen, start_again, steady
-from tests.unit.resources.world import POOL, World, plain
+from tests.unit.resources.world import POOL, World, plain, play, seen, start_again, steady
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from kiln.ports.domains import Domain
 from kiln.ports.volumes import VolumeRef
 from kiln.resources.server import seeds
 
-from tests.unit.resources.world import POOL, Steps, World, plain
+from tests.unit.resources.world import POOL, Steps, World, plain, play, seen, start_again, steady
 
 WAITS = "deferred: waits for the next start of the guest"
 COLD: list[tuple[dict[str, Any], str]] = [
@@ -28,11 +28,6 @@ COLD: list[tuple[dict[str, Any], str]] = [
     ({"firstBoot": {"hostname": "other"}, "onFirstBootChange": "rerun"}, "firstBoot"),
 ]
 """Changes that take a restart, and the properties that they are of."""
-
-
-@pytest.fixture
-def image(world: World) -> str:
-    return world.create("Image", "base", source=world.raw()).id
 
 
 @pytest.fixture
@@ -51,39 +46,6 @@ def guest(world: World, made: Outcome) -> Domain:
 
 def starts(world: World, made: Outcome) -> int:
     return world.node.domains.guests[made.id].starts
-
-
-def start_again(world: World, made: Outcome) -> None:
-    """What somebody with virsh does, or the node's own start."""
-    world.node.domains.destroy(world.context(), made.id)
-    world.node.domains.start(world.context(), made.id)
-
-
-def play(world: World, made: Outcome, **changes: Any) -> None:
-    """Change what the guest has while it runs, as `virsh --live` does."""
-    known = world.node.domains.guests[made.id]
-    assert known.live is not None
-    known.live = replace(known.live, **changes)
-
-
-def seen(world: World, made: Outcome) -> Outcome:
-    """What a refresh finds."""
-    found = world.read("Server", made)
-    assert found is not None
-    return found
-
-
-def steady(world: World, made: Outcome) -> bool:
-    """Whether three refreshes and the previews after them show nothing."""
-    found = made
-    for _ in range(3):
-        again = seen(world, found)
-        if (again.inputs, again.state) != (world.inputs("Server", made), made.state):
-            return False
-        if not world.diff("Server", again).empty:
-            return False
-        found = Outcome(again.id, again.state)
-    return True
 
 
 def said(plan: Plan) -> list[str]:

@@ -17,32 +17,13 @@ from kiln.ports.domains import Domain
 from kiln.ports.networks import Network
 from kiln.ports.volumes import Volume, VolumeRef
 
-from tests.unit.resources.world import POOL, World
-
-
-@pytest.fixture
-def image(world: World) -> str:
-    return world.create("Image", "base", source=world.raw()).id
+from tests.unit.resources.world import POOL, World, play, seen
 
 
 @pytest.fixture
 def running(world: World, image: str) -> Outcome:
     disk = world.create("Disk", "data", size="1MiB")
     return world.create("Server", "it", image=image, disks=[disk.id])
-
-
-def play(world: World, made: Outcome, **changes: Any) -> None:
-    """Change what the guest has while it runs, as `virsh --live` does."""
-    guest = world.node.domains.guests[made.id]
-    assert guest.live is not None
-    guest.live = replace(guest.live, **changes)
-
-
-def seen(world: World, made: Outcome) -> Outcome:
-    """What a refresh finds."""
-    found = world.read("Server", made)
-    assert found is not None
-    return found
 
 
 def drift(world: World, made: Outcome) -> dict[str, Any]:

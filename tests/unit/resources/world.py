@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,39 @@ class World:
         made.write(str(file))
         made.close()
         return str(file)
+
+
+def seen(world: World, made: Outcome) -> Outcome:
+    """What a refresh finds of a server."""
+    found = world.read("Server", made)
+    assert found is not None
+    return found
+
+
+def play(world: World, made: Outcome, **changes: Any) -> None:
+    """Change what the guest has while it runs, as `virsh --live` does."""
+    guest = world.node.domains.guests[made.id]
+    assert guest.live is not None
+    guest.live = replace(guest.live, **changes)
+
+
+def start_again(world: World, made: Outcome) -> None:
+    """What somebody with virsh does, or the node's own start."""
+    world.node.domains.destroy(world.context(), made.id)
+    world.node.domains.start(world.context(), made.id)
+
+
+def steady(world: World, made: Outcome) -> bool:
+    """Whether three refreshes and the previews after them show nothing."""
+    found = made
+    for _ in range(3):
+        again = seen(world, found)
+        if (again.inputs, again.state) != (world.inputs("Server", made), made.state):
+            return False
+        if not world.diff("Server", again).empty:
+            return False
+        found = Outcome(again.id, again.state)
+    return True
 
 
 def plain(outcome: Outcome) -> dict[str, Any]:
