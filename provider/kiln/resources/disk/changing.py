@@ -28,15 +28,13 @@ _SECONDS = 86400.0
 
 def look_at_move(ctx: Context, site: Site, id: VolumeRef, state: DiskState, new: DiskInputs, change: Change) -> str:
     """What moving the disk will be like, as far as the node tells. Raises InputError where it cannot be moved."""
-    said = ["copied, then switched"]
 
-    def look(node: Node) -> None:
+    def look(node: Node) -> str:
         volume = node.volumes.get(ctx, where(ctx, node, id))
-        said.append(how(volume, refuse_moving(ctx, node, volume, render_path(change.path), cd=state.kind == "iso")))
+        return how(volume, refuse_moving(ctx, node, volume, render_path(change.path), cd=state.kind == "iso"))
 
-    if UNKNOWN not in (new.pool, new.name):
-        site.look(ctx, state.node, look)
-    return said[-1]
+    seen = None if UNKNOWN in (new.pool, new.name) else site.look(ctx, state.node, look)
+    return seen or "copied, then switched"
 
 
 def moved(ctx: Context, site: Site, node: Node, id: VolumeRef, state: DiskState, new: DiskInputs) -> Volume:

@@ -93,23 +93,16 @@ def _seen(domain: Domain, base: ServerInputs) -> _View:
 def waiting(domain: Domain) -> list[str]:
     """The properties that a running guest will have otherwise when it starts again, because somebody changed only its
     definition or only the running guest."""
-    live, defined = _live(domain), _defined(domain)
-    if live is None:
+    sizes, has = defined_sizes(domain), live_sizes(domain)
+    if has is None:
         return []
-    sizes, has = defined.sizes, live.sizes
     found = {
         "memory": sizes.memory != has.memory,
         "maxMemory": sizes.max_memory != has.max_memory,
         "vcpus": sizes.vcpus != has.vcpus,
         "maxVcpus": sizes.max_vcpus != has.max_vcpus,
-        "disks": {(disk.target, disk.path) for disk in defined.disks} != {(d.target, d.path) for d in live.disks},
-        "networks": set(map(_card, defined.nics)) != set(map(_card, live.nics)),
     }
-    return [name for name, differs in found.items() if differs]
-
-
-def _card(nic: DomainNic) -> tuple[str | None, ...]:
-    return nic.mac, nic.source, nic.model, nic.link
+    return [*(name for name, differs in found.items() if differs), *devices.unplugged(domain)]
 
 
 def _defined(domain: Domain) -> _View:

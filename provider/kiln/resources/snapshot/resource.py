@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 from kiln.framework.context import Context
-from kiln.framework.errors import Cancelled, InputError, KilnError, NotFound, PartialCreate
+from kiln.framework.errors import InputError, KilnError, NotFound, PartialCreate
 from kiln.framework.model import Impact
 from kiln.framework.plan import Change, Plan, compare
 from kiln.framework.resource import Created, Found, Resource
@@ -78,14 +78,7 @@ class Snapshot(Resource[SnapshotInputs, SnapshotState]):
 
     def _guest(self, ctx: Context, uri: str, uuid: str) -> Domain | None:
         """The guest as it is, None where it cannot be looked at."""
-        node = self._site.node_to_look_at(ctx, uri)
-        try:
-            return None if node is None else node.domains.get(ctx, uuid, recent=True)
-        except Cancelled:
-            raise
-        except KilnError as error:
-            ctx.log.debug(f"the guest {uuid} cannot be looked at: {error}")
-            return None
+        return self._site.look(ctx, uri, lambda node: node.domains.get(ctx, uuid, recent=True))
 
     def planned_id(self, inputs: SnapshotInputs) -> str | None:
         """Its server and its name, which are inputs."""
