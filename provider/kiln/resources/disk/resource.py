@@ -166,7 +166,7 @@ class Disk(Resource[DiskInputs, DiskState]):
         seen = VolumeRef(inputs.pool, inputs.name) if inputs is not None and state is not None else None
         ref = where(ctx, node, volume_ref(natural, "id"), seen)
         try:
-            volume = node.volumes.get(ctx, ref)
+            volume = node.volumes.get(ctx, ref, recent=True)
         except NotFound:
             require_known_pool(ctx, node, ref.pool)
             return None
