@@ -1,6 +1,7 @@
 """What Kiln does to guests and volumes, by libvirt-python alone and ten threads: ``python -m bench.bare PLAN``.
 
-A plan makes volumes, defines guests and starts them, reads all guests and volumes that are there, or removes them. Each
+A plan makes volumes, defines guests and starts them, reads all guests and volumes that are there, gives running guests
+memory, or removes them. Each
 thread has a connection of its own: uploads by ten threads over one end, now and then, with that connection closed.
 """
 
@@ -12,11 +13,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import libvirt
 
 THREADS = 10
 PIECE = 256 << 10
+MODULE = "<memory model='dimm'><target><size unit='KiB'>{}</size><node>0</node></target></memory>"
 
 
 class Node:
@@ -44,7 +47,7 @@ class Node:
 def main() -> None:
     """Carry out the plan."""
     plan = json.loads(Path(sys.argv[1]).read_text())
-    {"make": make, "read": read, "remove": remove}[plan["do"]](Node(plan), plan)
+    {"make": make, "read": read, "grow": grow, "remove": remove}[plan["do"]](Node(plan), plan)
 
 
 def make(node: Node, plan: dict[str, Any]) -> None:
@@ -73,6 +76,23 @@ def read(node: Node, plan: dict[str, Any]) -> None:
         domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
     for volume in node.pool.listAllVolumes():
         volume.XMLDesc()
+
+
+def grow(node: Node, plan: dict[str, Any]) -> None:
+    """Define each guest that the plan names with a module's memory more, and plug that into it."""
+
+    def guest(name: str) -> None:
+        domain = node.connection.lookupByName(name)
+        root = ElementTree.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE))
+        for size in (*root.findall("memory"), *root.findall("currentMemory")):
+            size.text = str(int(size.text or 0) + plan["module"])
+        for cell in root.findall("cpu/numa/cell"):
+            cell.set("memory", str(int(cell.get("memory") or 0) + plan["module"]))
+        node.connection.defineXML(ElementTree.tostring(root, encoding="unicode"))
+        domain.attachDeviceFlags(MODULE.format(plan["module"]), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        list(threads.map(guest, plan["names"]))
 
 
 def remove(node: Node, plan: dict[str, Any]) -> None:
