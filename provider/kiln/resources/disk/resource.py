@@ -192,10 +192,16 @@ class Disk(Resource[DiskInputs, DiskState]):
         node, ref = self._site.node_to_change(ctx, new.node), volume_ref(id, "id")
         volumes, domains = node.volumes, node.domains
         volume = volumes.get(ctx, ref)
-        if new.size is not None and new.size.bytes != volume.virtual_size:
-            with cloning.sizing(new.size, "size"):
-                if new.size.bytes < volume.virtual_size or not domains.resize_disk(ctx, volume.path, new.size.bytes):
-                    cloning.grow(ctx, volumes, ref, new.size.bytes)
+        size = new.size
+
+        def grow(ctx: Context) -> None:
+            assert size is not None
+            with cloning.sizing(size, "size"):
+                if size.bytes < volume.virtual_size or not domains.resize_disk(ctx, volume.path, size.bytes):
+                    cloning.grow(ctx, volumes, ref, size.bytes)
+
+        if size is not None and size.bytes != volume.virtual_size:
+            run(ctx, [Step("grow volume", grow)])
             volume = volumes.get(ctx, ref)
         seen = {
             "path": volume.path,
@@ -209,12 +215,12 @@ class Disk(Resource[DiskInputs, DiskState]):
         """Delete the volume; where ``deletionPolicy`` is ``retain`` only its mark, so that nothing of Kiln owns it."""
         volumes, ref = self._site.node_to_change(ctx, state.node).volumes, volume_ref(id, "id")
         if state.deletion_policy == "retain":
-            volumes.delete_mark(ctx, ref)
+            run(ctx, [Step("delete mark", lambda ctx: volumes.delete_mark(ctx, ref))])
             ctx.log.info(f"disk '{id}' stays on {state.node} and is nobody's now; `pulumi import` takes it back")
             return
         refuse_overlaid(ctx, volumes, ref, "disk")
         self._refuse_running(ctx, state)
-        release_volume(ctx, volumes, ref)
+        run(ctx, [Step("delete volume", lambda ctx: release_volume(ctx, volumes, ref))])
 
     def _refuse_running(self, ctx: Context, state: DiskState) -> None:
         """Refuse to delete a disk under a running guest, which would write on into a file without a name."""
