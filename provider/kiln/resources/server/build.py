@@ -23,7 +23,9 @@ class Work:
     """What the steps of one operation know and leave for each other.
 
     ``before`` is the definition of a guest that runs with it and is about to be restarted with another. ``instance`` is
-    cloud-init's id of the instance that the guest boots as.
+    cloud-init's id of the instance that the guest boots as. ``loose_seed`` is one that is attached no more.
+    Of an update, ``is_defined`` says that the new definition is there, and ``is_off`` that the guest is or was off, so
+    that it has what is defined when it runs.
     """
 
     inputs: ServerInputs
@@ -34,6 +36,7 @@ class Work:
     root: Attached | None = None
     disks: Sequence[Attached] = ()
     seed: Attached | None = None
+    loose_seed: VolumeRef | None = None
     instance: str = ""
     password: str | None = field(default=None, repr=False)
     vnc_password: str | None = field(default=None, repr=False)
@@ -45,6 +48,8 @@ class Work:
     addresses: list[str] = field(default_factory=list)
     before: Definition | None = None
     is_put_back: bool = False
+    is_defined: bool = False
+    is_off: bool = False
     cannot_put_back: KilnError | None = None
 
     def saw(self, domain: Domain) -> None:

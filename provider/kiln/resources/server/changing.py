@@ -19,7 +19,7 @@ from kiln.resources.server.impact import crowded
 from kiln.resources.server.layout import Attached
 from kiln.resources.server.model import ServerInputs, ServerState
 
-_APART = frozenset(
+APART = frozenset(
     {
         "disk_size",
         "node",
@@ -50,12 +50,12 @@ def changing(ctx: Context, node: Node, work: Work, changed: set[str], state: Ser
     again = storage.wants_seed(new) and _told_again(changed, pending, new, under_way=work.seed is not None)
     changed = changed | {"first_boot"} if again else changed - {"first_boot"}
     renamed = domain.name != new.name
-    restarts = bool(changed - _APART - HOT) or (live is not None and crowded(state, new, live.free_slots))
+    restarts = bool(changed - APART - HOT) or (live is not None and crowded(state, new, live.free_slots))
     stays_on = not restarts and new.power_state == "running"
     hot = plugs(live, spec_of(work, work.mark)) if live and stays_on and (changed | pending) & HOT else []
-    redefine = bool(state.transient or pending or changed - _APART)
+    redefine = bool(state.transient or pending or changed - APART)
     steps = life.telling_again(node, work, new_mark(ctx, "seed")) if again else []
-    if "disk_size" in changed and new.disk_size is not None and work.root is not None:
+    if _grows(work, changed):
         steps.append(Step("grow root disk", lambda ctx: _grow_root(ctx, node, work)))
     off = [Step("shut down", lambda ctx: _shutdown(ctx, node, work))]
     if renamed:
@@ -67,8 +67,16 @@ def changing(ctx: Context, node: Node, work: Work, changed: set[str], state: Ser
         steps += off
     if "description" in changed and not redefine:
         steps.append(Step("set description", lambda ctx: node.domains.set_description(ctx, work.uuid, new.description)))
-    plugging = [Step(str(change), partial(_apply, node=node, work=work, change=change)) for change in hot]
+    plugging = [_plugging(node, work, change) for change in hot]
     return steps + life.starting(node, work, plugging)
+
+
+def _grows(work: Work, changed: set[str]) -> bool:
+    """Whether the root disk gets another size: one that is asked for now, or that a failed update did not get to."""
+    size, root = work.inputs.disk_size, work.root
+    if size is None or root is None:
+        return False
+    return "disk_size" in changed or root.chain[0].virtual_size < size.bytes
 
 
 def _told_again(changed: set[str], pending: set[str], new: ServerInputs, *, under_way: bool) -> bool:
@@ -82,6 +90,18 @@ def _redefine(ctx: Context, node: Node, work: Work, *, keep: bool) -> None:
     if keep:
         work.before = node.domains.definition(ctx, work.uuid)
     work.saw(node.domains.define(ctx, spec_of(work, work.mark)))
+    work.is_defined = True
+
+
+def _plugging(node: Node, work: Work, change: HotChange) -> Step:
+    do, of = partial(_apply, node=node, work=work, change=change), change.device.called
+    match change:
+        case Unplug():
+            return Step("unplug", do, of=of)
+        case Plug():
+            return Step("plug", do, of=of)
+        case Replug():
+            return Step("change", do, of=of)
 
 
 def _apply(ctx: Context, node: Node, work: Work, change: HotChange) -> None:
@@ -110,3 +130,4 @@ def _shutdown(ctx: Context, node: Node, work: Work) -> None:
     ctx.log.status(f"shutting down (up to {work.inputs.shutdown_timeout} s)")
     if not node.domains.shutdown(ctx, work.uuid, float(work.inputs.shutdown_timeout)):
         ctx.log.warning("the guest did not shut down by itself and was forced off")
+    work.is_off = True

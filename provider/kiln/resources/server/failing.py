@@ -8,6 +8,7 @@ from kiln.framework.model import alias_of
 from kiln.ports.nodes import Node
 from kiln.resources.server import observe
 from kiln.resources.server.build import Work
+from kiln.resources.server.changing import APART, HOT
 from kiln.resources.server.known import Known
 from kiln.resources.server.life import settle_seed
 from kiln.resources.server.model import ServerInputs, ServerState
@@ -21,7 +22,7 @@ def state_left(
     """The state after ``error`` ended an update of the fields ``changed``; ``state`` is the one before it.
 
     A guest that was put back is told as it is now, so that the next run finds the same to change, and nothing if the
-    program goes back. Any other is told as it was to become, with what is not finished.
+    program goes back. Any other is told as it was to become as far as it has that, with what is not finished.
     """
     calm = ctx.unhurried(_LOOK_SECONDS)
     settle_seed(calm, node, work)
@@ -33,11 +34,17 @@ def state_left(
         now = observe.found(calm, node, work.domain, known).state
         pending = {*(now.pending_restart or ()), *(state.pending_restart or ())}
         return now.model_copy(update={"pending_restart": sorted(pending) or None})
-    return _unfinished(observe.state(node, work), changed)
+    return _unfinished(observe.state(node, work), changed, state, has_it=work.is_defined and work.is_off)
 
 
-def _unfinished(state: ServerState, changed: set[str]) -> ServerState:
-    """The state after a failed update. It calls for another one also if the program goes back to what it was."""
+def _unfinished(state: ServerState, changed: set[str], before: ServerState, *, has_it: bool) -> ServerState:
+    """The state after a failed update. It calls for another one also if the program goes back to what it was.
+
+    A guest that was to be restarted with a new definition and does not have it (``has_it``) is told as it was before,
+    so that the next run plans that restart.
+    """
+    undone = set() if has_it else changed - APART - HOT
+    state = state.model_copy(update={field: getattr(before, field) for field in undone})
     pending = {alias_of(ServerInputs, field) for field in changed} | set(state.pending_restart or ())
     return state.model_copy(update={"pending_restart": sorted(pending)})
 
