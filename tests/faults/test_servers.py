@@ -1,4 +1,4 @@
-"""Faults at every point of what is done with servers."""
+"""Faults at every point of what makes a server or is rid of one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.scenarios.servers import SCENARIOS
+from tests.faults.scenarios.servers import LIFE
 from tests.faults.sweep import WAYS, Way, sweep
 
 
 @pytest.mark.parametrize("way", WAYS, ids="-".join)
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", LIFE)
 def test_after_a_fault_at_any_point_nothing_is_lost_or_left(tmp_path: Path, scenario: str, way: Way) -> None:
-    sweep(SCENARIOS[scenario], tmp_path, way)
+    sweep(LIFE[scenario], tmp_path, way)

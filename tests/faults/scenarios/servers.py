@@ -62,11 +62,19 @@ FULL = server(disks=["kiln/data", "kiln/cd"], autostart=True, graphics="vnc", de
 STOPPED = server(powerState="stopped", waitFor="none")
 KEPT = ("web-root", "data")
 
-SCENARIOS = {
+LIFE = {
     "create": Scenario(nothing, FULL),
     "create-stopped": Scenario(nothing, STOPPED),
     "create-waiting-for-an-address": Scenario(nothing, server(waitFor="address")),
     "create-without-image": Scenario(nothing, without_image),
+    "replace": Scenario(FULL, server(disks=["kiln/data", "kiln/cd"], firmware="efi"), kept=("data",)),
+    "delete": Scenario(FULL, nothing, kept=("data",)),
+    "delete-stopped": Scenario(STOPPED, nothing, kept=("data",)),
+    "delete-renamed": Scenario(server(), nothing, is_renamed, kept=("data",)),
+}
+"""Those that make a server or are rid of one."""
+
+CHANGES = {
     "plug-and-unplug": Scenario(
         server(disks=["kiln/data", "kiln/cd"]),
         server(disks=["kiln/more", "kiln/cd2"], networks=[OTHER_NIC]),
@@ -100,8 +108,5 @@ SCENARIOS = {
     "loose-seed": Scenario(
         STOPPED, server(powerState="stopped", waitFor="none", description="tidied"), loses_its_seed, kept=KEPT
     ),
-    "replace": Scenario(FULL, server(disks=["kiln/data", "kiln/cd"], firmware="efi"), kept=("data",)),
-    "delete": Scenario(FULL, nothing, kept=("data",)),
-    "delete-stopped": Scenario(STOPPED, nothing, kept=("data",)),
-    "delete-renamed": Scenario(server(), nothing, is_renamed, kept=("data",)),
 }
+"""Those of a server that stays."""
