@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import libvirt
 import pytest
 from kiln.framework.context import Cancellation, Context
 from kiln.framework.errors import Cancelled, Conflict, KilnError, NotFound, Refused
@@ -19,7 +20,7 @@ from kiln.ports.marks import Holder, Mark
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Chunk, VolumeRef
 
-from tests.contract.conftest import local, real
+from tests.contract.conftest import SYSTEM, local, real
 from tests.fakes.memory import MemoryNode
 
 MIB = 1 << 20
@@ -62,6 +63,35 @@ def test_of_many_who_need_a_pool_one_makes_it(node: Node, ctx: Context, name: st
         assert sorted(made) == [False] * 5 + [True]
     finally:
         assert node.volumes.remove_pool(ctx, name)
+
+
+def test_a_stopped_pool_tells_nothing_of_its_volumes_and_is_started_on_demand(
+    node: Node, ctx: Context, pool: str
+) -> None:
+    ref = VolumeRef(pool, "v")
+    made = node.volumes.create(ctx, ref, format="raw", virtual_size=MIB)
+    stop_pool(node, pool)
+    assert not node.volumes.pool(ctx, pool).active
+    for recent in (False, True):
+        with pytest.raises(KilnError, match="not active") as caught:
+            node.volumes.get(ctx, ref, recent=recent)
+        assert not isinstance(caught.value, NotFound)
+    with pytest.raises(NotFound):
+        node.volumes.by_path(ctx, made.path)
+    assert not node.volumes.ensure_pool(ctx, pool, None)
+    assert node.volumes.get(ctx, ref) == made
+
+
+def stop_pool(node: Node, pool: str) -> None:
+    """What `virsh pool-destroy` does."""
+    if isinstance(node, MemoryNode):
+        node.volumes.named[pool].active = False
+        return
+    connection = libvirt.open(SYSTEM)
+    try:
+        connection.storagePoolLookupByName(pool).destroy()
+    finally:
+        connection.close()
 
 
 def test_a_pool_that_holds_a_volume_is_not_removed(node: Node, ctx: Context, pool: str) -> None:

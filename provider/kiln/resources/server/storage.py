@@ -19,6 +19,7 @@ from kiln.ports.volumes import Volume, VolumeRef, Volumes
 from kiln.resources import cloning
 from kiln.resources.names import volume_ref
 from kiln.resources.ownership import refuse_taken
+from kiln.resources.places import place_of
 from kiln.resources.server.layout import Attached, direct_boot
 from kiln.resources.server.model import FirstBoot, ServerInputs
 from kiln.transfer.upload import upload_bytes
@@ -83,6 +84,7 @@ def used_disks(ctx: Context, volumes: Volumes, inputs: ServerInputs) -> list[Att
         path = f"disks[{index}]"
         ref = volume_ref(id, path)
         try:
+            ref = place_of(ctx, volumes, ref)
             chain = cloning.image_chain(ctx, volumes, ref, path)
         except NotFound as error:
             raise missing(path, id, inputs.node) from error
@@ -137,11 +139,6 @@ def is_own(ctx: Context, volumes: Volumes, ref: VolumeRef) -> bool:
     except NotFound:  # the pool is not there
         return False
     return mark is not None and mark.role in ("root", "seed")
-
-
-def is_made_as(name: str, domain: Domain) -> bool:
-    """Whether a guest has the root disk of one that is called ``name``: it was made under that name."""
-    return any((disk.path or "").rpartition("/")[2] == root_name(name) for disk in domain.disks)
 
 
 def made_with(ctx: Context, volumes: Volumes, domain: Domain) -> dict[str, VolumeRef]:
@@ -215,7 +212,10 @@ def loose_seed(ctx: Context, volumes: Volumes, inputs: ServerInputs, domain: Dom
     _, ref = own_refs(ctx, volumes, inputs, domain)
     if any((disk.path or "").rpartition("/")[2] == ref.name for disk in domain.disks):
         return None
-    mark = volumes.read_mark(ctx, ref)
+    try:
+        mark = volumes.read_mark(ctx, ref)
+    except NotFound:  # the pool is gone with all in it
+        return None
     made_with_it = mark is not None and domain.mark is not None and mark.operation == domain.mark.operation
     return ref if mark is not None and mark.role == "seed" and made_with_it else None
 
