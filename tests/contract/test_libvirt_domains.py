@@ -28,6 +28,14 @@ def clean(no_guest_is_left: None) -> None:
     """Every test here makes guests."""
 
 
+@pytest.fixture
+def connection() -> Iterator[libvirt.virConnect]:
+    """Somebody else on the node."""
+    opened = libvirt.open(SYSTEM)
+    yield opened
+    opened.close()
+
+
 def test_a_removed_guest_leaves_no_log(node: Node, ctx: Context, name: str) -> None:
     wanted = spec(name)
     log = node.domains.define(ctx, wanted).console_log
@@ -40,7 +48,7 @@ def test_a_removed_guest_leaves_no_log(node: Node, ctx: Context, name: str) -> N
 
 
 def test_the_log_of_a_guest_that_somebody_undefined_is_told_and_can_be_deleted(
-    node: Node, ctx: Context, name: str
+    node: Node, ctx: Context, name: str, connection: libvirt.virConnect
 ) -> None:
     wanted = spec(name)
     node.domains.define(ctx, wanted)
@@ -49,13 +57,9 @@ def test_the_log_of_a_guest_that_somebody_undefined_is_told_and_can_be_deleted(
     assert log.name == name
     with pytest.raises(Refused, match="a guest writes to"):
         node.domains.delete_log(ctx, log)
-    connection = libvirt.open(SYSTEM)
-    try:
-        domain = connection.lookupByName(name)
-        domain.destroy()
-        domain.undefine()
-    finally:
-        connection.close()
+    domain = connection.lookupByName(name)
+    domain.destroy()
+    domain.undefine()
     assert log.path in [each.path for each in node.domains.logs(ctx)]
     node.domains.delete_log(ctx, log)
     assert not Path(log.path).exists()
@@ -78,7 +82,9 @@ def test_an_unknown_platform_setting_is_refused_with_those_that_are_known(node: 
     assert "machine" in str(caught.value)
 
 
-def test_at_least_sixteen_root_ports_are_free(node: Node, ctx: Context, pool: str, name: str) -> None:
+def test_at_least_sixteen_root_ports_are_free(
+    node: Node, ctx: Context, pool: str, name: str, connection: libvirt.virConnect
+) -> None:
     disks = [node.volumes.create(ctx, VolumeRef(pool, f"d{i}"), format="raw", virtual_size=512) for i in range(3)]
     wanted = spec(
         name,
@@ -88,11 +94,7 @@ def test_at_least_sixteen_root_ports_are_free(node: Node, ctx: Context, pool: st
         graphics_password="geheim01",
     )
     node.domains.define(ctx, wanted)
-    connection = libvirt.open(SYSTEM)
-    try:
-        root = parse(connection.lookupByUUIDString(wanted.uuid).XMLDesc(0))
-    finally:
-        connection.close()
+    root = parse(connection.lookupByUUIDString(wanted.uuid).XMLDesc(0))
     ports = {found.get("index") for found in root.findall("devices/controller[@model='pcie-root-port']")}
     used = {str(int(found.get("bus") or "0", 16)) for found in root.findall(".//address[@type='pci']")}
     assert len(ports - used) >= 16
@@ -145,27 +147,23 @@ def test_an_efi_guest_runs_and_its_variables_go_with_it(node: Node, ctx: Context
 
 
 def test_snapshots_and_a_saved_memory_are_in_the_way_of_moving_disks(
-    node: Node, ctx: Context, pool: str, name: str
+    node: Node, ctx: Context, pool: str, name: str, connection: libvirt.virConnect
 ) -> None:
     disk = node.volumes.create(ctx, VolumeRef(pool, "disk"), format="qcow2", virtual_size=1 << 20)
     wanted = spec(name, disks=(DiskSpec((disk,), "vda"),))
     node.domains.define(ctx, wanted)
-    connection = libvirt.open(SYSTEM)
-    try:
-        domain = connection.lookupByName(name)
-        domain.snapshotCreateXML("<domainsnapshot/>", 0)
-        assert "snapshots" in (node.moves.obstacle(ctx, wanted.uuid) or "")
-        domain.snapshotCurrent().delete()
-        assert node.moves.obstacle(ctx, wanted.uuid) is None
-        domain.create()
-        domain.managedSave()
-        assert "saved" in (node.moves.obstacle(ctx, wanted.uuid) or "")
-    finally:
-        connection.close()
+    domain = connection.lookupByName(name)
+    domain.snapshotCreateXML("<domainsnapshot/>", 0)
+    assert "snapshots" in (node.moves.obstacle(ctx, wanted.uuid) or "")
+    domain.snapshotCurrent().delete()
+    assert node.moves.obstacle(ctx, wanted.uuid) is None
+    domain.create()
+    domain.managedSave()
+    assert "saved" in (node.moves.obstacle(ctx, wanted.uuid) or "")
 
 
 def test_what_a_guest_writes_while_its_disk_is_copied_is_in_the_copy(
-    node: Node, ctx: Context, pool: str, name: str
+    node: Node, ctx: Context, pool: str, name: str, connection: libvirt.virConnect
 ) -> None:
     old, new = (
         node.volumes.create(ctx, VolumeRef(pool, each), format="raw", virtual_size=1 << 20) for each in ("old", "new")
@@ -174,13 +172,9 @@ def test_what_a_guest_writes_while_its_disk_is_copied_is_in_the_copy(
     node.domains.define(ctx, wanted)
     node.domains.start(ctx, wanted.uuid)
     node.moves.mirror(ctx, wanted.uuid, "vda", new)
-    connection = libvirt.open(SYSTEM)
-    try:
-        write = 'qemu-io -d /machine/peripheral/virtio-disk0/virtio-backend "write -P 7 4096 512"'
-        domain = connection.lookupByName(name)
-        libvirt_qemu.qemuMonitorCommand(domain, write, libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)
-    finally:
-        connection.close()
+    write = 'qemu-io -d /machine/peripheral/virtio-disk0/virtio-backend "write -P 7 4096 512"'
+    domain = connection.lookupByName(name)
+    libvirt_qemu.qemuMonitorCommand(domain, write, libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)
     node.moves.pivot(ctx, wanted.uuid, "vda", new)
     node.domains.destroy(ctx, wanted.uuid)
     assert node.volumes.download(ctx, new.ref, 4096, 1024) == bytes([7]) * 512 + bytes(512)
@@ -258,9 +252,15 @@ class Warnings(SilentLog):
         self.warnings.append(message)
 
 
-@pytest.fixture
-def connection() -> Iterator[libvirt.virConnect]:
-    """Somebody else on the node."""
-    opened = libvirt.open(SYSTEM)
-    yield opened
-    opened.close()
+def test_a_guest_started_or_removed_behind_the_node_is_so_in_its_recent_list(
+    node: Node, ctx: Context, name: str, connection: libvirt.virConnect
+) -> None:
+    made = node.domains.define(ctx, spec(name))
+    assert made in node.domains.list(ctx, recent=True)
+    domain = connection.lookupByName(name)
+    domain.create()
+    (found,) = [domain for domain in node.domains.list(ctx, recent=True) if domain.name == name]
+    assert found.state == "running"
+    domain.destroy()
+    domain.undefine()
+    assert all(domain.name != name for domain in node.domains.list(ctx, recent=True))

@@ -168,7 +168,7 @@ class Disk(Resource[DiskInputs, DiskState]):
         place = find(ctx, node.volumes, volume_ref(natural, "id"), seen)
         ref = volume_at(ctx, node, place)
         try:
-            volume = node.volumes.get(ctx, ref)
+            volume = node.volumes.get(ctx, ref, recent=True)
         except NotFound:
             require_known_pool(ctx, node, ref.pool)
             return None

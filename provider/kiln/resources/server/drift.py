@@ -198,7 +198,7 @@ def _id_at(ctx: Context, node: Node, path: str, stated: Sequence[str]) -> str:
     """The id of the volume at a path, also of one that is deleted or in a stopped pool and that is ``stated``, or the
     path where no pool knows it."""
     try:
-        ref = node.volumes.by_path(ctx, path).ref
+        ref = node.volumes.by_path(ctx, path, recent=True).ref
         return str(ref if str(ref) in stated else known_as(node.volumes.read_mark(ctx, ref), ref))
     except NotFound:
         return next((id for id in stated if _would_lie_at(ctx, node, id, path)), path)

@@ -249,8 +249,9 @@ class Server(Resource[ServerInputs, ServerState]):
     def delete(self, ctx: Context, id: str, state: ServerState) -> None:
         """Shut the guest down, undefine it, and delete the volumes that belong to it."""
         node = self._site.node_to_change(ctx, state.node)
-        own = storage.to_delete(ctx, node, id, state)
-        left = overlays_left(ctx, node, id, own)
+        domain = _gone_or(ctx, node, id)
+        own = storage.to_delete(ctx, node.volumes, domain, state)
+        left = overlays_left(ctx, node.volumes, domain, own)
         for ref in own:
             refuse_overlaid(ctx, node.volumes, ref, "root disk", but=left)
         run(ctx, life.ending(node, id, float(state.shutdown_timeout), own))
@@ -264,6 +265,14 @@ class Server(Resource[ServerInputs, ServerState]):
 def vnc_password(inputs: ServerInputs) -> str | None:
     """A random password for the graphical console; the VNC protocol takes eight characters."""
     return secrets.token_urlsafe(6) if inputs.graphics == "vnc" else None
+
+
+def _gone_or(ctx: Context, node: Node, id: str) -> Domain | None:
+    """The guest, None where it is gone."""
+    try:
+        return node.domains.get(ctx, id)
+    except NotFound:
+        return None
 
 
 def _find(ctx: Context, node: Node, natural: str) -> Domain:

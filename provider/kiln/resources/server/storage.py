@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import uuid as uuids
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,6 @@ from kiln.framework.context import Context
 from kiln.framework.errors import Cancelled, InputError, KilnError, NotFound, Unreachable
 from kiln.ports.domains import BootSpec, Domain, Domains
 from kiln.ports.marks import Mark
-from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef, Volumes
 from kiln.resources import cloning
 from kiln.resources.names import volume_ref
@@ -117,7 +115,7 @@ def refuse_shared(ctx: Context, domains: Domains, disks: Sequence[Attached], uui
     wanted = {attached.chain[0].path: index for index, attached in enumerate(disks) if not attached.cd}
     if not wanted:
         return
-    for domain in domains.list(ctx):
+    for domain in domains.list(ctx, recent=True):
         if domain.name == name:
             refuse_taken("guest", name, domain.mark)
         if domain.uuid == uuid or domain.name == name:
@@ -166,11 +164,12 @@ def own_refs(ctx: Context, volumes: Volumes, inputs: ServerInputs, domain: Domai
     return made.get("root", root), made.get("seed", seed)
 
 
-def to_delete(ctx: Context, node: Node, uuid: str, inputs: ServerInputs) -> list[VolumeRef]:
-    """The volumes that go with a guest: those of its name, and those made with it under an earlier one."""
-    found = [ref for ref in (seed_ref(inputs), root_ref(inputs)) if is_own(ctx, node.volumes, ref)]
-    with contextlib.suppress(NotFound):
-        found += made_with(ctx, node.volumes, node.domains.get(ctx, uuid)).values()
+def to_delete(ctx: Context, volumes: Volumes, domain: Domain | None, inputs: ServerInputs) -> list[VolumeRef]:
+    """The volumes that go with a guest, None for one that is gone: those of its name, and those made with it under an
+    earlier one."""
+    found = [ref for ref in (seed_ref(inputs), root_ref(inputs)) if is_own(ctx, volumes, ref)]
+    if domain is not None:
+        found += made_with(ctx, volumes, domain).values()
     return list(dict.fromkeys(found))
 
 
