@@ -3,8 +3,9 @@
 PYTHON := .venv/bin/python
 # A command that uses libvirt: a user who joined its group since logging in has it for that command.
 MEMBER := @python3 -m tools.setup.membership
-# Two guests at a time are what two cores bear. A file of tests stays with one worker, because its tests share a stack.
-WORKERS ?= 2
+# Two files that wait for guests and one that computes are what two cores bear (tests/conftest.py puts them in order). A
+# file of tests stays with one worker, because its tests share a stack.
+WORKERS ?= 3
 PYTEST := $(PYTHON) -m pytest -p tools.pytest_requirements
 
 export VERBOSE
@@ -31,7 +32,7 @@ demo-down: setup  ## destroy what the demo made
 
 test: setup lint check-generated  ## run all checks and all tests
 	@$(PYTHON) -m tools.requirements --forget
-	$(MEMBER) $(PYTEST) -n $(WORKERS) --dist loadfile
+	$(MEMBER) $(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-fast: setup  ## run the tests that need no guest and no pulumi
 	$(MEMBER) $(PYTEST) -n auto tests/unit tests/hosts tests/conformance tests/faults $(wildcard tests/contract)
