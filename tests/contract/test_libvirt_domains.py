@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import libvirt
+import libvirt_qemu
 import pytest
 from kiln.framework.context import Context, SilentLog
 from kiln.framework.errors import InputError, KilnError, Refused
@@ -141,6 +142,48 @@ def test_an_efi_guest_runs_and_its_variables_go_with_it(node: Node, ctx: Context
     node.domains.destroy(ctx, wanted.uuid)
     node.domains.undefine(ctx, wanted.uuid)
     assert not variables.exists()
+
+
+def test_snapshots_and_a_saved_memory_are_in_the_way_of_moving_disks(
+    node: Node, ctx: Context, pool: str, name: str
+) -> None:
+    disk = node.volumes.create(ctx, VolumeRef(pool, "disk"), format="qcow2", virtual_size=1 << 20)
+    wanted = spec(name, disks=(DiskSpec((disk,), "vda"),))
+    node.domains.define(ctx, wanted)
+    connection = libvirt.open(SYSTEM)
+    try:
+        domain = connection.lookupByName(name)
+        domain.snapshotCreateXML("<domainsnapshot/>", 0)
+        assert "snapshots" in (node.moves.obstacle(ctx, wanted.uuid) or "")
+        domain.snapshotCurrent().delete()
+        assert node.moves.obstacle(ctx, wanted.uuid) is None
+        domain.create()
+        domain.managedSave()
+        assert "saved" in (node.moves.obstacle(ctx, wanted.uuid) or "")
+    finally:
+        connection.close()
+
+
+def test_what_a_guest_writes_while_its_disk_is_copied_is_in_the_copy(
+    node: Node, ctx: Context, pool: str, name: str
+) -> None:
+    old, new = (
+        node.volumes.create(ctx, VolumeRef(pool, each), format="raw", virtual_size=1 << 20) for each in ("old", "new")
+    )
+    wanted = spec(name, disks=(DiskSpec((old,), "vda"),))
+    node.domains.define(ctx, wanted)
+    node.domains.start(ctx, wanted.uuid)
+    node.moves.mirror(ctx, wanted.uuid, "vda", new)
+    connection = libvirt.open(SYSTEM)
+    try:
+        write = 'qemu-io -d /machine/peripheral/virtio-disk0/virtio-backend "write -P 7 4096 512"'
+        domain = connection.lookupByName(name)
+        libvirt_qemu.qemuMonitorCommand(domain, write, libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)
+    finally:
+        connection.close()
+    node.moves.pivot(ctx, wanted.uuid, "vda", new)
+    node.domains.destroy(ctx, wanted.uuid)
+    assert node.volumes.download(ctx, new.ref, 4096, 1024) == bytes([7]) * 512 + bytes(512)
 
 
 @pytest.mark.requirement("CP-61")

@@ -24,8 +24,12 @@ from kiln.ports.domains import (
 )
 from kiln.ports.marks import Mark
 from kiln.ports.networks import Network
+from kiln.ports.overlays import OverlaySpec
 
 from tests.fakes.memory_volumes import MemoryVolumes
+
+NOWHERE = "/domain/nowhere"
+"""An XPath that selects nothing in any guest."""
 
 
 class MemoryConsole:
@@ -61,7 +65,9 @@ class MemoryGuest:
     deaf: bool = False
     transient: bool = False
     clings: bool = False
+    spare: int | None = None
     starts: int = 0
+    overlay: Sequence[OverlaySpec] = ()
     addresses: Sequence[Address] = ()
     agent: Callable[[str], str | None] = field(default=lambda _command: None)
 
@@ -81,11 +87,12 @@ class MemoryDomains:
         self.guests: dict[str, MemoryGuest] = {}
         self.logged: dict[str, GuestLog] = {}
         self.unbootable: set[str] = set()
-        self._kept: list[Domain] = []
+        self._kept: list[tuple[Domain, Sequence[OverlaySpec]]] = []
         self.newborn: Callable[[MemoryGuest], None] = lambda _guest: None
 
     def define(self, ctx: Context, spec: DomainSpec) -> Domain:
         ctx.check("define the guest")
+        self.rehearse(ctx, spec)
         with self._lock:
             for guest in self.guests.values():
                 if guest.domain.name == spec.name and guest.domain.uuid != spec.uuid:
@@ -99,17 +106,31 @@ class MemoryDomains:
             else:
                 before.domain = _told(spec, before.domain.state, autostart=before.domain.autostart)
                 before.transient = False
+            self.guests[spec.uuid].overlay = tuple(spec.overlay)
             return self.guests[spec.uuid].told()
 
+    def rehearse(self, ctx: Context, spec: DomainSpec) -> None:
+        for index, entry in enumerate(spec.overlay):
+            if entry.xpath == NOWHERE:
+                raise InputError(f"xmlOverlay[{index}].xpath", "this selects nothing in the guest's definition")
+
+    def overlaid(
+        self, ctx: Context, uuid: str, overlay: Sequence[OverlaySpec], *, recent: bool = False
+    ) -> Sequence[OverlaySpec]:
+        had = self._guest(ctx, uuid).overlay
+        return [entry if entry in had else OverlaySpec(entry.xpath) for entry in overlay]
+
     def definition(self, ctx: Context, uuid: str) -> Definition:
-        self._kept.append(self._guest(ctx, uuid).domain)
+        guest = self._guest(ctx, uuid)
+        self._kept.append((guest.domain, guest.overlay))
         return Definition(str(len(self._kept) - 1))
 
     def restore(self, ctx: Context, definition: Definition) -> Domain:
         ctx.check("put the definition back")
         with self._lock:
-            kept = self._kept[int(definition.text)]
+            kept, overlay = self._kept[int(definition.text)]
             guest = self.guests[kept.uuid]
+            guest.overlay = overlay
             guest.domain = replace(kept, state=guest.domain.state, autostart=guest.domain.autostart)
             guest.transient = False
             return guest.told()
@@ -135,7 +156,7 @@ class MemoryDomains:
                 guest.console += guest.says
                 guest.starts += 1
                 domain = guest.domain
-                guest.live = guest.saved or Live(domain.memory, domain.vcpus, domain.disks, domain.nics)
+                guest.live = guest.saved or _started(domain)
                 guest.saved = None
             self._change(uuid, state="running")
             return MemoryConsole(guest) if with_console else None
@@ -228,6 +249,31 @@ class MemoryDomains:
                 card = told_nic(device)
                 self._play(uuid, nics=tuple(card if nic.mac == card.mac else nic for nic in live.nics))
 
+    def plug_memory(self, ctx: Context, uuid: str, size: int) -> None:
+        with self._lock:
+            live = self._running(ctx, uuid)
+            if live.max_memory is None or live.installed + size > live.max_memory or not live.memory_slots:
+                raise KilnError(f"could not give memory to guest {uuid}", cause="there is no room for it")
+            memory, installed = live.memory + size, live.installed + size
+            self._play(uuid, memory=memory, installed=installed, memory_slots=live.memory_slots - 1)
+
+    def balloon(self, ctx: Context, uuid: str, size: int) -> None:
+        with self._lock:
+            live = self._running(ctx, uuid)
+            if self.guests[uuid].clings or size > live.installed:
+                raise KilnError(f"could not change the memory of guest {uuid}", cause="its balloon does not get there")
+            self._play(uuid, memory=size)
+
+    def spare_memory(self, ctx: Context, uuid: str) -> int | None:
+        guest = self._guest(ctx, uuid)
+        return guest.spare if guest.live is not None else None
+
+    def plug_vcpus(self, ctx: Context, uuid: str, count: int) -> None:
+        with self._lock:
+            if count > self._running(ctx, uuid).max_vcpus:
+                raise KilnError(f"could not give virtual CPUs to guest {uuid}", cause="it cannot have as many")
+            self._play(uuid, vcpus=count)
+
     def resize_disk(self, ctx: Context, path: str, virtual_size: int) -> bool:
         for domain in self.list(ctx):
             if domain.state in {"running", "paused"} and any(disk.path == path for disk in domain.disks):
@@ -306,6 +352,23 @@ class MemoryDomains:
                 raise KilnError(f"could not start guest {domain.uuid}", cause=f"network '{nic.source}' does not run")
 
 
+def _started(domain: Domain) -> Live:
+    """What a guest has when it starts."""
+    most, vcpus = domain.memory, domain.vcpus
+    return Live(
+        memory=most if domain.current_memory is None else domain.current_memory,
+        vcpus=vcpus if domain.current_vcpus is None else domain.current_vcpus,
+        disks=domain.disks,
+        nics=domain.nics,
+        installed=most,
+        max_memory=domain.max_memory,
+        memory_slots=0 if domain.max_memory is None else 16,
+        max_vcpus=vcpus,
+        asked=domain.asked,
+        sizes=domain.sizes,
+    )
+
+
 def told_disk(disk: DiskSpec) -> DomainDisk:
     """A disk as the node tells it."""
     return DomainDisk(
@@ -327,6 +390,7 @@ def told_nic(nic: NicSpec) -> DomainNic:
         kind="network" if nic.network is not None else "bridge" if nic.bridge is not None else "user",
         source=nic.network if nic.network is not None else nic.bridge,
         model=nic.model,
+        link=nic.link,
         boot_order=nic.boot_order,
     )
 
@@ -337,7 +401,7 @@ def _told(spec: DomainSpec, state: PowerState, *, autostart: bool) -> Domain:
         uuid=spec.uuid,
         state=state,
         memory=spec.memory,
-        vcpus=spec.vcpus,
+        vcpus=spec.max_vcpus or spec.vcpus,
         cpu_mode=spec.cpu_mode,
         firmware=spec.firmware,
         accelerator=spec.accelerator,
@@ -350,6 +414,11 @@ def _told(spec: DomainSpec, state: PowerState, *, autostart: bool) -> Domain:
         mark=spec.mark,
         metadata=dict(spec.metadata),
         platform_config=dict(spec.platform_config),
+        asked=dict(spec.asked),
         vnc_port=None,
         console_log=f"/memory/{spec.uuid}.log",
+        current_memory=spec.memory,
+        current_vcpus=spec.vcpus,
+        max_memory=spec.max_memory if spec.max_memory is not None and spec.max_memory > spec.memory else None,
+        sizes=spec.sizes,
     )

@@ -4,7 +4,7 @@ volumes were last written to."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableSequence, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -29,6 +29,10 @@ class Content:
                 found[first - offset : last - offset] = data[first - start : last - start]
         return bytes(found)
 
+    def copy(self) -> Content:
+        """What is in it now."""
+        return Content(list(self.pieces), self.length)
+
     @property
     def allocation(self) -> int:
         return sum(len(data) for _, data in self.pieces)
@@ -42,6 +46,7 @@ class MemoryPool:
     volumes: dict[str, Volume] = field(default_factory=dict)
     contents: dict[str, Content] = field(default_factory=dict)
     marks: dict[str, Mark] = field(default_factory=dict)
+    snapshots: dict[str, list[str]] = field(default_factory=dict)
 
 
 class MemoryVolumes:
@@ -156,6 +161,7 @@ class MemoryVolumes:
             if pool is not None:
                 pool.volumes.pop(ref.name, None)
                 pool.contents.pop(ref.name, None)
+                pool.snapshots.pop(ref.name, None)
                 if self._directory is not None:
                     (Path(pool.path) / ref.name).unlink(missing_ok=True)
 
@@ -173,10 +179,15 @@ class MemoryVolumes:
             original = self.get(ctx, source.ref)
             size = max(virtual_size, original.virtual_size)
             made = self.create(ctx, ref, format=format, virtual_size=size)
-            content = self.named[source.ref.pool].contents[source.ref.name]
-            kept = self.named[ref.pool].contents[ref.name]
-            kept.pieces, kept.length = list(content.pieces), max(kept.length, content.length)
+            self.fill(source.ref, ref)
             return made
+
+    def fill(self, source: VolumeRef, ref: VolumeRef) -> None:
+        """Give a volume the content of another, with what that is an overlay of."""
+        chain = [self.named[one.ref.pool].contents[one.ref.name] for one in self.chain(Context(), source)]
+        kept = self.named[ref.pool].contents[ref.name]
+        kept.pieces = [piece for content in reversed(chain) for piece in content.pieces]
+        kept.length = max(kept.length, *(content.length for content in chain))
 
     def local_directory(self, ctx: Context, pool: str) -> Path | None:
         found = self._pool(ctx, pool)
@@ -245,6 +256,24 @@ class MemoryVolumes:
         """What a guest that grows its disk does to the volume."""
         found = self.by_path(Context(), path)
         self.grow(Context(), found.ref, virtual_size)
+
+    def snapshots(self, ctx: Context, ref: VolumeRef) -> Sequence[str]:
+        self.get(ctx, ref)
+        return tuple(self.held(ref))
+
+    def held(self, ref: VolumeRef) -> MutableSequence[str]:
+        """The names of the snapshots inside a volume, to change."""
+        return self.named[ref.pool].snapshots.setdefault(ref.name, [])
+
+    def content(self, ref: VolumeRef) -> Content:
+        """What is in a volume."""
+        return self.named[ref.pool].contents[ref.name]
+
+    def put_back(self, volume: Volume, content: Content) -> None:
+        """Make a volume what it was once."""
+        with self._lock:
+            self._put(volume)
+            self.named[volume.ref.pool].contents[volume.ref.name] = content.copy()
 
     def _pool(self, ctx: Context, name: str) -> MemoryPool:
         ctx.check("read the pool")

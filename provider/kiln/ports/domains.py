@@ -9,9 +9,11 @@ from typing import Literal, Protocol
 from kiln.framework.context import Context
 from kiln.ports.definition import Definition
 from kiln.ports.marks import Mark
+from kiln.ports.overlays import OverlaySpec
 from kiln.ports.volumes import Volume
 
 PowerState = Literal["running", "stopped", "paused", "crashed", "saved"]
+LinkState = Literal["up", "down"]
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,13 @@ class DiskSpec:
 @dataclass(frozen=True)
 class NicSpec:
     """A network interface. Exactly one of ``network`` (libvirt network) and ``bridge`` (host bridge) is set, or neither
-    for user-mode networking. ``mac`` is lower case with colons."""
+    for user-mode networking. ``mac`` is lower case with colons. ``link`` says whether its cable is plugged in."""
 
     mac: str
     network: str | None = None
     bridge: str | None = None
     model: str = "virtio"
+    link: LinkState = "up"
     boot_order: int | None = None
 
     @property
@@ -62,12 +65,24 @@ class BootSpec:
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """What a guest is given, and what it can grow to while it runs, None for no more. Memory in KiB."""
+
+    memory: int
+    vcpus: int
+    max_memory: int | None = None
+    max_vcpus: int | None = None
+
+
+@dataclass(frozen=True)
 class DomainSpec:
     """A guest as Kiln wants it. Memory is KiB. ``accelerator`` is the effective one, and ``cpu_mode`` is None for what
-    fits it.
+    fits it. ``max_memory`` and ``max_vcpus`` are what it can grow to while it runs.
 
     ``graphics_password`` is only set when ``graphics`` is ``vnc``. ``metadata`` are free key/value pairs kept in the
-    domain's metadata. ``platform_config`` holds platform settings that have no property of their own.
+    domain's metadata. ``platform_config`` holds platform settings that have no property of their own, ``overlay`` are
+    the last changes of the definition. ``asked`` are digests of what was asked for, kept in the domain's metadata: a
+    guest keeps those that it was started with.
     """
 
     name: str
@@ -87,6 +102,15 @@ class DomainSpec:
     graphics_password: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     platform_config: Mapping[str, str] = field(default_factory=dict)
+    asked: Mapping[str, str] = field(default_factory=dict)
+    overlay: Sequence[OverlaySpec] = ()
+    max_memory: int | None = None
+    max_vcpus: int | None = None
+
+    @property
+    def sizes(self) -> Sizes:
+        """Memory and virtual CPUs."""
+        return Sizes(self.memory, self.vcpus, self.max_memory, self.max_vcpus)
 
 
 @dataclass(frozen=True)
@@ -117,6 +141,7 @@ class DomainNic:
     kind: str
     source: str | None
     model: str | None
+    link: LinkState = "up"
     boot_order: int | None = None
 
     @property
@@ -149,7 +174,10 @@ class Address:
 class Live:
     """What a guest has while it runs, which its definition need not say (memory in KiB).
 
-    ``free_slots`` is how many more disks and interfaces its PCI bus takes, None where that is not known.
+    ``free_slots`` is how many more disks and interfaces its PCI bus takes, None where that is not known. ``memory`` is
+    what it owns of the ``installed``, of which its balloon has given back the rest. It can grow to ``max_memory`` (None
+    for not at all) by as many more modules as ``memory_slots``, and to ``max_vcpus``. ``asked`` and ``sizes`` are those
+    of the definition which it was started with.
     """
 
     memory: int
@@ -157,6 +185,12 @@ class Live:
     disks: Sequence[DomainDisk]
     nics: Sequence[DomainNic]
     free_slots: int | None = None
+    installed: int = 0
+    max_memory: int | None = None
+    memory_slots: int = 0
+    max_vcpus: int = 0
+    asked: Mapping[str, str] = field(default_factory=dict)
+    sizes: Sizes | None = None
 
 
 @dataclass(frozen=True)
@@ -165,8 +199,9 @@ class Domain:
 
     ``mark`` is None for guests Kiln did not make. ``vnc_port`` is known while it runs, and so is ``live``. ``memory``
     and ``vcpus`` are the most it can have; what it gets at its start is ``current_memory`` and ``current_vcpus``, where
-    the node says so. ``cpu_mode`` is None for a CPU that nobody chose. ``platform_config`` holds the settings that it
-    was made with, or that are not the usual. ``transient``: it was undefined while it ran, and is gone when it stops.
+    the node says so. ``max_memory`` is what it can grow to with more modules, ``sizes`` what it was asked to have.
+    ``cpu_mode`` is None for a CPU that nobody chose. ``platform_config`` holds the settings that it was made with, or
+    that are not the usual. ``transient``: it was undefined while it ran, and is gone when it stops.
     """
 
     name: str
@@ -192,6 +227,9 @@ class Domain:
     current_vcpus: int | None = None
     live: Live | None = None
     transient: bool = False
+    max_memory: int | None = None
+    asked: Mapping[str, str] = field(default_factory=dict)
+    sizes: Sizes | None = None
 
 
 @dataclass(frozen=True)
@@ -220,7 +258,17 @@ class Domains(Protocol):
 
     def define(self, ctx: Context, spec: DomainSpec) -> Domain:
         """Define, or redefine under the same UUID; a transient guest becomes persistent. Raises Conflict when another
-        UUID has the name."""
+        UUID has the name, and InputError at an entry of the overlay that cannot be applied, or is not kept."""
+
+    def rehearse(self, ctx: Context, spec: DomainSpec) -> None:
+        """Apply the overlay to the definition that ``define`` would make, and make none. Raises InputError at an entry
+        that cannot be applied."""
+
+    def overlaid(
+        self, ctx: Context, uuid: str, overlay: Sequence[OverlaySpec], *, recent: bool = False
+    ) -> Sequence[OverlaySpec]:
+        """Each entry as the guest's persistent definition has it: as it is where the change is there, else with the
+        value that an attribute has instead, or with no change at all. ``recent`` as for ``get``. Raises NotFound."""
 
     def definition(self, ctx: Context, uuid: str) -> Definition:
         """The definition as it is, with all that Kiln knows nothing of. Raises NotFound."""
@@ -256,7 +304,7 @@ class Domains(Protocol):
         """Remove the definition with NVRAM, TPM state, managed save, snapshots; gone is a success."""
 
     def set_mark(self, ctx: Context, uuid: str, mark: Mark) -> None:
-        """Replace the ownership mark, in the persistent and the live definition."""
+        """Replace the ownership mark, and nothing else, in the persistent and the live definition."""
 
     def set_autostart(self, ctx: Context, uuid: str, autostart: bool) -> None:
         """Start the guest with the node, or not."""
@@ -283,6 +331,22 @@ class Domains(Protocol):
         """Put another medium into a CD drive of the running guest, or connect an interface to another network.
 
         Raises KilnError when the guest has locked the drive."""
+
+    def plug_memory(self, ctx: Context, uuid: str, size: int) -> None:
+        """Give the running guest a memory module of ``size`` KiB, which it has to bring online; its definition stays
+        as it is."""
+
+    def balloon(self, ctx: Context, uuid: str, size: int) -> None:
+        """Have the running guest give back memory, or take it again, until it owns ``size`` KiB.
+
+        Raises KilnError when it has not done so within 20 s; it is then asked for what it had before."""
+
+    def spare_memory(self, ctx: Context, uuid: str) -> int | None:
+        """KiB that the running guest says it could do without; None where it says nothing."""
+
+    def plug_vcpus(self, ctx: Context, uuid: str, count: int) -> None:
+        """Give the running guest virtual CPUs until it has ``count``, which it has to bring online; its definition
+        stays as it is."""
 
     def resize_disk(self, ctx: Context, path: str, virtual_size: int) -> bool:
         """Grow the disk stored at ``path`` through the running guest that uses it (``virDomainBlockResize``, bytes, the

@@ -8,7 +8,10 @@ from typing import Literal, Protocol
 
 from kiln.framework.context import Context
 from kiln.ports.domains import Domains
+from kiln.ports.moves import Moves
 from kiln.ports.networks import Networks
+from kiln.ports.overlays import OverlaySpec
+from kiln.ports.snapshots import Snapshots
 from kiln.ports.volumes import Volumes
 
 AcceleratorName = Literal["kvm", "tcg"]
@@ -80,6 +83,14 @@ class Node(Protocol):
     def networks(self) -> Networks:
         """Its networks."""
 
+    @property
+    def snapshots(self) -> Snapshots:
+        """The snapshots of its guests."""
+
+    @property
+    def moves(self) -> Moves:
+        """Moving the disks of its guests."""
+
     def identity(self, ctx: Context) -> str:
         """``<driver>:<host uuid>``, the same for every URI of one daemon; a session daemon's ends in ``/session``."""
 
@@ -120,6 +131,10 @@ class Nodes(Protocol):
     def check_settings(self, uri: str, asked: Mapping[str, str]) -> None:
         """Refuse ``platformConfig`` that the platform of ``uri`` does not know, without asking the node; a value may be
         UNKNOWN. Raises InputError."""
+
+    def check_overlay(self, uri: str, asked: Sequence[OverlaySpec]) -> None:
+        """Refuse an ``xmlOverlay`` that no guest of the platform of ``uri`` can have, without asking the node; parts
+        may be UNKNOWN. Raises InputError at the entry."""
 
     def close(self) -> None:
         """Close all connections."""

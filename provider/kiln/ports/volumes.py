@@ -163,6 +163,9 @@ class Volumes(Protocol):
     def download(self, ctx: Context, ref: VolumeRef, offset: int, length: int) -> bytes:
         """``length`` bytes of the volume's file from ``offset`` (not of the guest's view of a qcow2)."""
 
+    def snapshots(self, ctx: Context, ref: VolumeRef) -> Sequence[str]:
+        """The names of all snapshots whose content is inside the volume, whether a guest knows of them or not."""
+
     def write_mark(self, ctx: Context, ref: VolumeRef, mark: Mark, *, new: bool = False) -> None:
         """Write or replace the volume's ownership mark (0600 sidecar). With ``new`` an existing mark is left as it is
         and Conflict raised, atomically: of two processes that claim one name, one wins."""

@@ -24,6 +24,7 @@ from kiln.ports.domains import Domains
 from kiln.ports.marks import Holder, Mark
 from kiln.ports.volumes import Volume, VolumeRef, Volumes
 from kiln.resources.names import listed
+from kiln.resources.places import find, moved_to
 from kiln.transfer.upload import discard_temporaries
 
 GRACE_SECONDS = 300
@@ -59,6 +60,7 @@ def _make_room(ctx: Context, volumes: Volumes, ref: VolumeRef) -> bool:
     nothing left that it could own; True where it was such a one. Raises Conflict."""
     old = volumes.read_mark(ctx, ref)
     there = (old is not None and old.phase == "creating") or _exists(ctx, volumes, ref)
+    there = there or (moved_to(old) is not None and find(ctx, volumes, ref).ref != ref)
     if there:
         refuse_taken("volume", str(ref), old)
     if old is None:
@@ -76,6 +78,12 @@ def refuse_taken(kind: str, name: str, mark: Mark | None, *, import_it: str = "i
     if mark is None:
         raise Conflict(
             f"{kind} '{name}' exists already and Kiln did not make it", action=f"choose another name, or {import_it}"
+        ).at(path="name")
+    if (place := moved_to(mark)) is not None:
+        raise Conflict(
+            f"{kind} '{name}' is the id of a disk, and taken",
+            cause=f"Kiln moved that disk to '{place}'" + (f" for {mark.urn}" if mark.urn else ""),
+            action="choose another name",
         ).at(path="name")
     if mark.phase == "done":
         owner = f" for {mark.urn}" if mark.urn else ""

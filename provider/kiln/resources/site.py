@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from kiln.framework.context import Context
 from kiln.framework.errors import Cancelled, InputError, KilnError, NotFound
@@ -13,6 +13,8 @@ from kiln.framework.model import Impact
 from kiln.framework.plan import Change
 from kiln.framework.values import UNKNOWN
 from kiln.ports.nodes import Node, Nodes
+
+T = TypeVar("T")
 
 DEFAULT_POOL = "kiln"
 
@@ -100,17 +102,19 @@ class Site:
             self._silent.add(uri)
             return None
 
-    def look(self, ctx: Context, uri: str, at: Callable[[Node], None]) -> None:
-        """Let a check look ``at`` the node as far as it answers: its InputErrors count, other errors do not."""
+    def look(self, ctx: Context, uri: str, at: Callable[[Node], T]) -> T | None:
+        """What a check sees that looks ``at`` the node, None where that does not answer: its InputErrors count, other
+        errors do not."""
         node = self.node_to_look_at(ctx, uri)
         if node is None:
-            return
+            return None
         try:
-            at(node)
+            return at(node)
         except (InputError, Cancelled):
             raise
         except KilnError as error:
             ctx.log.debug(f"what is asked for is not compared with what the node has: {error}")
+            return None
 
     def uri_for(self, stated: str | None, old: str | None) -> str:
         """The node of a resource: what it states; else what it had, where the provider's URI is only a guess from the

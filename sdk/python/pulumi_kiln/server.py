@@ -32,6 +32,8 @@ class ServerArgs:
                  first_boot: pulumi.Input[Optional['FirstBootArgs']] = None,
                  graphics: pulumi.Input[Optional[Union[_builtins.str, 'ServerGraphics']]] = None,
                  image: pulumi.Input[Optional[_builtins.str]] = None,
+                 max_memory: pulumi.Input[Optional[_builtins.str]] = None,
+                 max_vcpus: pulumi.Input[Optional[_builtins.int]] = None,
                  memory: pulumi.Input[Optional[_builtins.str]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  networks: pulumi.Input[Optional[Sequence[pulumi.Input['NicArgs']]]] = None,
@@ -40,10 +42,12 @@ class ServerArgs:
                  platform_config: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  pool: pulumi.Input[Optional[_builtins.str]] = None,
                  power_state: pulumi.Input[Optional[Union[_builtins.str, 'ServerPowerState']]] = None,
+                 restart_policy: pulumi.Input[Optional[Union[_builtins.str, 'ServerRestartPolicy']]] = None,
                  shutdown_timeout: pulumi.Input[Optional[_builtins.int]] = None,
                  vcpus: pulumi.Input[Optional[_builtins.int]] = None,
                  wait_for: pulumi.Input[Optional[Union[_builtins.str, 'ServerWaitFor']]] = None,
-                 wait_timeout: pulumi.Input[Optional[_builtins.int]] = None):
+                 wait_timeout: pulumi.Input[Optional[_builtins.int]] = None,
+                 xml_overlay: pulumi.Input[Optional[Sequence[pulumi.Input['XmlOverlayArgs']]]] = None):
         """
         The set of arguments for constructing a Server resource.
 
@@ -57,6 +61,8 @@ class ServerArgs:
         :param pulumi.Input['FirstBootArgs'] first_boot: What the guest is told at its first boot. Absent, a server with an `image` still gets its name and a password.
         :param pulumi.Input[Union[_builtins.str, 'ServerGraphics']] graphics: Graphical console: `vnc` listens on the node's loopback address only, with a random password.
         :param pulumi.Input[_builtins.str] image: Id of the Image that the root disk is cloned from. The root disk belongs to the server.
+        :param pulumi.Input[_builtins.str] max_memory: What `memory` can grow to while the guest runs, in whole MiB as `memory` then is. The guest owns no more than `memory`; what it is given it must bring online, which its agent does. Default: `memory`: its change restarts the guest.
+        :param pulumi.Input[_builtins.int] max_vcpus: What `vcpus` can grow to while the guest runs. What it is given it must bring online, which its agent does. Default: `vcpus`: its change restarts the guest.
         :param pulumi.Input[_builtins.str] memory: Memory the guest owns. Default: 512MiB.
         :param pulumi.Input[_builtins.str] name: Name of the guest on its node.
         :param pulumi.Input[Sequence[pulumi.Input['NicArgs']]] networks: Network interfaces in order; an empty list for none. They are changed while the guest runs. Default: one interface on the node's `network`.
@@ -65,10 +71,12 @@ class ServerArgs:
         :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] platform_config: Settings of the platform that have no property of their own. On libvirt: `machine` (QEMU machine type), `clock` (`utc` or `localtime`), `video` (model of the graphics card) and `diskCache` (cache mode of all disks).
         :param pulumi.Input[_builtins.str] pool: Storage pool of the root disk and the seed. Default: the node's `storagePool`.
         :param pulumi.Input[Union[_builtins.str, 'ServerPowerState']] power_state: Whether the guest runs.
+        :param pulumi.Input[Union[_builtins.str, 'ServerRestartPolicy']] restart_policy: What becomes of a change that takes a restart of a guest that runs: it is restarted; or its definition is changed and the guest runs on, has it when whoever it is starts it again, and `pendingRestart` lists it until then; or the change is refused. Other changes are made all the same, a replacement too.
         :param pulumi.Input[_builtins.int] shutdown_timeout: Seconds the guest has to shut down by itself before it is forced off.
         :param pulumi.Input[_builtins.int] vcpus: Number of virtual CPUs.
         :param pulumi.Input[Union[_builtins.str, 'ServerWaitFor']] wait_for: What a create waits for: nothing, an IP address, or the end of cloud-init.
         :param pulumi.Input[_builtins.int] wait_timeout: Seconds that `waitFor` may take.
+        :param pulumi.Input[Sequence[pulumi.Input['XmlOverlayArgs']]] xml_overlay: Changes of the guest's definition in libvirt's own words, applied in order, for what has no property; what has one is refused. A refresh looks for what they ask for and for nothing else. They are in the definition in plain text, secret or not.
         """
         if autostart is None:
             autostart = False
@@ -96,6 +104,10 @@ class ServerArgs:
             pulumi.set(__self__, "graphics", graphics)
         if image is not None:
             pulumi.set(__self__, "image", image)
+        if max_memory is not None:
+            pulumi.set(__self__, "max_memory", max_memory)
+        if max_vcpus is not None:
+            pulumi.set(__self__, "max_vcpus", max_vcpus)
         if memory is None:
             memory = '512MiB'
         if memory is not None:
@@ -118,6 +130,10 @@ class ServerArgs:
             power_state = 'running'
         if power_state is not None:
             pulumi.set(__self__, "power_state", power_state)
+        if restart_policy is None:
+            restart_policy = 'allowed'
+        if restart_policy is not None:
+            pulumi.set(__self__, "restart_policy", restart_policy)
         if shutdown_timeout is None:
             shutdown_timeout = 60
         if shutdown_timeout is not None:
@@ -134,6 +150,8 @@ class ServerArgs:
             wait_timeout = 600
         if wait_timeout is not None:
             pulumi.set(__self__, "wait_timeout", wait_timeout)
+        if xml_overlay is not None:
+            pulumi.set(__self__, "xml_overlay", xml_overlay)
 
     @_builtins.property
     @pulumi.getter
@@ -256,6 +274,30 @@ class ServerArgs:
         pulumi.set(self, "image", value)
 
     @_builtins.property
+    @pulumi.getter(name="maxMemory")
+    def max_memory(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        What `memory` can grow to while the guest runs, in whole MiB as `memory` then is. The guest owns no more than `memory`; what it is given it must bring online, which its agent does. Default: `memory`: its change restarts the guest.
+        """
+        return pulumi.get(self, "max_memory")
+
+    @max_memory.setter
+    def max_memory(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "max_memory", value)
+
+    @_builtins.property
+    @pulumi.getter(name="maxVcpus")
+    def max_vcpus(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        What `vcpus` can grow to while the guest runs. What it is given it must bring online, which its agent does. Default: `vcpus`: its change restarts the guest.
+        """
+        return pulumi.get(self, "max_vcpus")
+
+    @max_vcpus.setter
+    def max_vcpus(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "max_vcpus", value)
+
+    @_builtins.property
     @pulumi.getter
     def memory(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
@@ -352,6 +394,18 @@ class ServerArgs:
         pulumi.set(self, "power_state", value)
 
     @_builtins.property
+    @pulumi.getter(name="restartPolicy")
+    def restart_policy(self) -> pulumi.Input[Optional[Union[_builtins.str, 'ServerRestartPolicy']]]:
+        """
+        What becomes of a change that takes a restart of a guest that runs: it is restarted; or its definition is changed and the guest runs on, has it when whoever it is starts it again, and `pendingRestart` lists it until then; or the change is refused. Other changes are made all the same, a replacement too.
+        """
+        return pulumi.get(self, "restart_policy")
+
+    @restart_policy.setter
+    def restart_policy(self, value: pulumi.Input[Optional[Union[_builtins.str, 'ServerRestartPolicy']]]):
+        pulumi.set(self, "restart_policy", value)
+
+    @_builtins.property
     @pulumi.getter(name="shutdownTimeout")
     def shutdown_timeout(self) -> pulumi.Input[Optional[_builtins.int]]:
         """
@@ -399,6 +453,18 @@ class ServerArgs:
     def wait_timeout(self, value: pulumi.Input[Optional[_builtins.int]]):
         pulumi.set(self, "wait_timeout", value)
 
+    @_builtins.property
+    @pulumi.getter(name="xmlOverlay")
+    def xml_overlay(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['XmlOverlayArgs']]]]:
+        """
+        Changes of the guest's definition in libvirt's own words, applied in order, for what has no property; what has one is refused. A refresh looks for what they ask for and for nothing else. They are in the definition in plain text, secret or not.
+        """
+        return pulumi.get(self, "xml_overlay")
+
+    @xml_overlay.setter
+    def xml_overlay(self, value: pulumi.Input[Optional[Sequence[pulumi.Input['XmlOverlayArgs']]]]):
+        pulumi.set(self, "xml_overlay", value)
+
 
 @pulumi.type_token("kiln:index:Server")
 class Server(pulumi.CustomResource):
@@ -416,6 +482,8 @@ class Server(pulumi.CustomResource):
                  first_boot: pulumi.Input[Optional[Union['FirstBootArgs', 'FirstBootArgsDict']]] = None,
                  graphics: pulumi.Input[Optional[Union[_builtins.str, 'ServerGraphics']]] = None,
                  image: pulumi.Input[Optional[_builtins.str]] = None,
+                 max_memory: pulumi.Input[Optional[_builtins.str]] = None,
+                 max_vcpus: pulumi.Input[Optional[_builtins.int]] = None,
                  memory: pulumi.Input[Optional[_builtins.str]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  networks: pulumi.Input[Optional[Sequence[pulumi.Input[Union['NicArgs', 'NicArgsDict']]]]] = None,
@@ -424,10 +492,12 @@ class Server(pulumi.CustomResource):
                  platform_config: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  pool: pulumi.Input[Optional[_builtins.str]] = None,
                  power_state: pulumi.Input[Optional[Union[_builtins.str, 'ServerPowerState']]] = None,
+                 restart_policy: pulumi.Input[Optional[Union[_builtins.str, 'ServerRestartPolicy']]] = None,
                  shutdown_timeout: pulumi.Input[Optional[_builtins.int]] = None,
                  vcpus: pulumi.Input[Optional[_builtins.int]] = None,
                  wait_for: pulumi.Input[Optional[Union[_builtins.str, 'ServerWaitFor']]] = None,
                  wait_timeout: pulumi.Input[Optional[_builtins.int]] = None,
+                 xml_overlay: pulumi.Input[Optional[Sequence[pulumi.Input[Union['XmlOverlayArgs', 'XmlOverlayArgsDict']]]]] = None,
                  __props__=None):
         """
         A virtual machine on a node.
@@ -464,6 +534,8 @@ class Server(pulumi.CustomResource):
         :param pulumi.Input[Union['FirstBootArgs', 'FirstBootArgsDict']] first_boot: What the guest is told at its first boot. Absent, a server with an `image` still gets its name and a password.
         :param pulumi.Input[Union[_builtins.str, 'ServerGraphics']] graphics: Graphical console: `vnc` listens on the node's loopback address only, with a random password.
         :param pulumi.Input[_builtins.str] image: Id of the Image that the root disk is cloned from. The root disk belongs to the server.
+        :param pulumi.Input[_builtins.str] max_memory: What `memory` can grow to while the guest runs, in whole MiB as `memory` then is. The guest owns no more than `memory`; what it is given it must bring online, which its agent does. Default: `memory`: its change restarts the guest.
+        :param pulumi.Input[_builtins.int] max_vcpus: What `vcpus` can grow to while the guest runs. What it is given it must bring online, which its agent does. Default: `vcpus`: its change restarts the guest.
         :param pulumi.Input[_builtins.str] memory: Memory the guest owns. Default: 512MiB.
         :param pulumi.Input[_builtins.str] name: Name of the guest on its node.
         :param pulumi.Input[Sequence[pulumi.Input[Union['NicArgs', 'NicArgsDict']]]] networks: Network interfaces in order; an empty list for none. They are changed while the guest runs. Default: one interface on the node's `network`.
@@ -472,10 +544,12 @@ class Server(pulumi.CustomResource):
         :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] platform_config: Settings of the platform that have no property of their own. On libvirt: `machine` (QEMU machine type), `clock` (`utc` or `localtime`), `video` (model of the graphics card) and `diskCache` (cache mode of all disks).
         :param pulumi.Input[_builtins.str] pool: Storage pool of the root disk and the seed. Default: the node's `storagePool`.
         :param pulumi.Input[Union[_builtins.str, 'ServerPowerState']] power_state: Whether the guest runs.
+        :param pulumi.Input[Union[_builtins.str, 'ServerRestartPolicy']] restart_policy: What becomes of a change that takes a restart of a guest that runs: it is restarted; or its definition is changed and the guest runs on, has it when whoever it is starts it again, and `pendingRestart` lists it until then; or the change is refused. Other changes are made all the same, a replacement too.
         :param pulumi.Input[_builtins.int] shutdown_timeout: Seconds the guest has to shut down by itself before it is forced off.
         :param pulumi.Input[_builtins.int] vcpus: Number of virtual CPUs.
         :param pulumi.Input[Union[_builtins.str, 'ServerWaitFor']] wait_for: What a create waits for: nothing, an IP address, or the end of cloud-init.
         :param pulumi.Input[_builtins.int] wait_timeout: Seconds that `waitFor` may take.
+        :param pulumi.Input[Sequence[pulumi.Input[Union['XmlOverlayArgs', 'XmlOverlayArgsDict']]]] xml_overlay: Changes of the guest's definition in libvirt's own words, applied in order, for what has no property; what has one is refused. A refresh looks for what they ask for and for nothing else. They are in the definition in plain text, secret or not.
         """
         ...
     @overload
@@ -531,6 +605,8 @@ class Server(pulumi.CustomResource):
                  first_boot: pulumi.Input[Optional[Union['FirstBootArgs', 'FirstBootArgsDict']]] = None,
                  graphics: pulumi.Input[Optional[Union[_builtins.str, 'ServerGraphics']]] = None,
                  image: pulumi.Input[Optional[_builtins.str]] = None,
+                 max_memory: pulumi.Input[Optional[_builtins.str]] = None,
+                 max_vcpus: pulumi.Input[Optional[_builtins.int]] = None,
                  memory: pulumi.Input[Optional[_builtins.str]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  networks: pulumi.Input[Optional[Sequence[pulumi.Input[Union['NicArgs', 'NicArgsDict']]]]] = None,
@@ -539,10 +615,12 @@ class Server(pulumi.CustomResource):
                  platform_config: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  pool: pulumi.Input[Optional[_builtins.str]] = None,
                  power_state: pulumi.Input[Optional[Union[_builtins.str, 'ServerPowerState']]] = None,
+                 restart_policy: pulumi.Input[Optional[Union[_builtins.str, 'ServerRestartPolicy']]] = None,
                  shutdown_timeout: pulumi.Input[Optional[_builtins.int]] = None,
                  vcpus: pulumi.Input[Optional[_builtins.int]] = None,
                  wait_for: pulumi.Input[Optional[Union[_builtins.str, 'ServerWaitFor']]] = None,
                  wait_timeout: pulumi.Input[Optional[_builtins.int]] = None,
+                 xml_overlay: pulumi.Input[Optional[Sequence[pulumi.Input[Union['XmlOverlayArgs', 'XmlOverlayArgsDict']]]]] = None,
                  __props__=None):
         opts = pulumi.ResourceOptions.merge(_utilities.get_resource_opts_defaults(), opts)
         if not isinstance(opts, pulumi.ResourceOptions):
@@ -568,6 +646,8 @@ class Server(pulumi.CustomResource):
                 graphics = 'none'
             __props__.__dict__["graphics"] = graphics
             __props__.__dict__["image"] = image
+            __props__.__dict__["max_memory"] = max_memory
+            __props__.__dict__["max_vcpus"] = max_vcpus
             if memory is None:
                 memory = '512MiB'
             __props__.__dict__["memory"] = memory
@@ -582,6 +662,9 @@ class Server(pulumi.CustomResource):
             if power_state is None:
                 power_state = 'running'
             __props__.__dict__["power_state"] = power_state
+            if restart_policy is None:
+                restart_policy = 'allowed'
+            __props__.__dict__["restart_policy"] = restart_policy
             if shutdown_timeout is None:
                 shutdown_timeout = 60
             __props__.__dict__["shutdown_timeout"] = shutdown_timeout
@@ -594,6 +677,7 @@ class Server(pulumi.CustomResource):
             if wait_timeout is None:
                 wait_timeout = 600
             __props__.__dict__["wait_timeout"] = wait_timeout
+            __props__.__dict__["xml_overlay"] = xml_overlay
             __props__.__dict__["accelerator"] = None
             __props__.__dict__["addresses"] = None
             __props__.__dict__["boot_order"] = None
@@ -606,6 +690,7 @@ class Server(pulumi.CustomResource):
             __props__.__dict__["root_disk_size"] = None
             __props__.__dict__["state"] = None
             __props__.__dict__["transient"] = None
+            __props__.__dict__["unfinished"] = None
             __props__.__dict__["uuid"] = None
             __props__.__dict__["vnc_password"] = None
         secret_opts = pulumi.ResourceOptions(additional_secret_outputs=["initialPassword", "vncPassword"])
@@ -648,6 +733,8 @@ class Server(pulumi.CustomResource):
         __props__.__dict__["image"] = None
         __props__.__dict__["initial_password"] = None
         __props__.__dict__["interfaces"] = None
+        __props__.__dict__["max_memory"] = None
+        __props__.__dict__["max_vcpus"] = None
         __props__.__dict__["memory"] = None
         __props__.__dict__["name"] = None
         __props__.__dict__["networks"] = None
@@ -659,15 +746,18 @@ class Server(pulumi.CustomResource):
         __props__.__dict__["pool"] = None
         __props__.__dict__["power_state"] = None
         __props__.__dict__["renamed"] = None
+        __props__.__dict__["restart_policy"] = None
         __props__.__dict__["root_disk_size"] = None
         __props__.__dict__["shutdown_timeout"] = None
         __props__.__dict__["state"] = None
         __props__.__dict__["transient"] = None
+        __props__.__dict__["unfinished"] = None
         __props__.__dict__["uuid"] = None
         __props__.__dict__["vcpus"] = None
         __props__.__dict__["vnc_password"] = None
         __props__.__dict__["wait_for"] = None
         __props__.__dict__["wait_timeout"] = None
+        __props__.__dict__["xml_overlay"] = None
         return Server(resource_name, opts=opts, __props__=__props__)
 
     @_builtins.property
@@ -799,6 +889,22 @@ class Server(pulumi.CustomResource):
         return pulumi.get(self, "interfaces")
 
     @_builtins.property
+    @pulumi.getter(name="maxMemory")
+    def max_memory(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        What `memory` can grow to while the guest runs, in whole MiB as `memory` then is. The guest owns no more than `memory`; what it is given it must bring online, which its agent does. Default: `memory`: its change restarts the guest.
+        """
+        return pulumi.get(self, "max_memory")
+
+    @_builtins.property
+    @pulumi.getter(name="maxVcpus")
+    def max_vcpus(self) -> pulumi.Output[Optional[_builtins.int]]:
+        """
+        What `vcpus` can grow to while the guest runs. What it is given it must bring online, which its agent does. Default: `vcpus`: its change restarts the guest.
+        """
+        return pulumi.get(self, "max_vcpus")
+
+    @_builtins.property
     @pulumi.getter
     def memory(self) -> pulumi.Output[_builtins.str]:
         """
@@ -850,7 +956,7 @@ class Server(pulumi.CustomResource):
     @pulumi.getter(name="pendingRestart")
     def pending_restart(self) -> pulumi.Output[Optional[Sequence[_builtins.str]]]:
         """
-        Properties that the guest will have otherwise when it starts again, because its definition was changed and not the running guest, or the other way round; or whose change was not finished. The next `up` puts that right.
+        Where `restartPolicy` is not `allowed`: the properties that the running guest will have otherwise when it starts again. Nothing is done about them until then.
         """
         return pulumi.get(self, "pending_restart")
 
@@ -887,6 +993,14 @@ class Server(pulumi.CustomResource):
         return pulumi.get(self, "renamed")
 
     @_builtins.property
+    @pulumi.getter(name="restartPolicy")
+    def restart_policy(self) -> pulumi.Output[_builtins.str]:
+        """
+        What becomes of a change that takes a restart of a guest that runs: it is restarted; or its definition is changed and the guest runs on, has it when whoever it is starts it again, and `pendingRestart` lists it until then; or the change is refused. Other changes are made all the same, a replacement too.
+        """
+        return pulumi.get(self, "restart_policy")
+
+    @_builtins.property
     @pulumi.getter(name="rootDiskSize")
     def root_disk_size(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
@@ -917,6 +1031,14 @@ class Server(pulumi.CustomResource):
         True for a guest that was undefined while it ran, and would be gone when it stops; the next `up` defines it.
         """
         return pulumi.get(self, "transient")
+
+    @_builtins.property
+    @pulumi.getter
+    def unfinished(self) -> pulumi.Output[Optional[Sequence[_builtins.str]]]:
+        """
+        Properties whose change was not finished, or that the running guest has otherwise than its definition, because somebody changed one and not the other. The next `up` puts that right.
+        """
+        return pulumi.get(self, "unfinished")
 
     @_builtins.property
     @pulumi.getter
@@ -957,4 +1079,12 @@ class Server(pulumi.CustomResource):
         Seconds that `waitFor` may take.
         """
         return pulumi.get(self, "wait_timeout")
+
+    @_builtins.property
+    @pulumi.getter(name="xmlOverlay")
+    def xml_overlay(self) -> pulumi.Output[Optional[Sequence['outputs.XmlOverlay']]]:
+        """
+        Changes of the guest's definition in libvirt's own words, applied in order, for what has no property; what has one is refused. A refresh looks for what they ask for and for nothing else. They are in the definition in plain text, secret or not.
+        """
+        return pulumi.get(self, "xml_overlay")
 

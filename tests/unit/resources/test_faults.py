@@ -41,6 +41,7 @@ SCENARIOS: dict[str, Scenario] = {
     "linked_disk": ("Disk", lambda world: {"image": world.create("Image", "base", source=world.raw()).id}),
     "full_disk": ("Disk", lambda world: {"image": world.create("Image", "b", source=world.raw()).id, "clone": "full"}),
     "network": ("Network", lambda world: {"addresses": ["10.17.3.0/24"], "autostart": False}),
+    "snapshot": ("Snapshot", lambda world: {"server": world.create("Server", "web", **server_without_image(world)).id}),
     "server": ("Server", server_with_everything),
     "server_stopped": ("Server", lambda world: {**server_with_everything(world), "powerState": "stopped"}),
     "server_waited_for": ("Server", lambda world: {**server_with_everything(world), "waitFor": "firstBoot"}),

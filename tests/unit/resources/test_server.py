@@ -19,11 +19,6 @@ ROOT, SEED = VolumeRef(POOL, "it-root"), VolumeRef(POOL, "it-seed")
 
 
 @pytest.fixture
-def image(world: World) -> str:
-    return world.create("Image", "base", source=world.raw()).id
-
-
-@pytest.fixture
 def made(world: World, image: str) -> Outcome:
     return world.create("Server", "it", image=image, powerState="stopped")
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from kiln.framework.context import Context
 from kiln.framework.errors import KilnError
-from kiln.platforms.libvirt import devices, lifecycle, logs, machines, observe, undefining
+from kiln.platforms.libvirt import devices, lifecycle, logs, machines, observe, overlays, resize, undefining
 from kiln.platforms.libvirt.codes import Affect, DomainMetadata, DomainXml, ErrorCode
 from kiln.platforms.libvirt.connection import Link, agent_command
 from kiln.platforms.libvirt.console import StreamConsole
@@ -23,6 +24,7 @@ from kiln.platforms.libvirt.recent import Recent
 from kiln.platforms.libvirt.uris import is_local, is_session
 from kiln.platforms.libvirt.xml import metadata
 from kiln.platforms.libvirt.xml.domain import domain as domain_document
+from kiln.platforms.libvirt.xml.overlay import told as told_overlay
 from kiln.platforms.libvirt.xml.text import dump, parse
 from kiln.ports.definition import Definition
 from kiln.ports.domains import (
@@ -36,6 +38,7 @@ from kiln.ports.domains import (
     NicSpec,
 )
 from kiln.ports.marks import Mark
+from kiln.ports.overlays import OverlaySpec
 
 T = TypeVar("T")
 
@@ -62,6 +65,10 @@ class LibvirtDomains:
         self._contents = contents
         self._recent = Recent(link, "read all guests", observe.read_all)
 
+    def changing(self) -> AbstractContextManager[None]:
+        """Around a change made to guests by somebody else than this: nothing read before its end is told after it."""
+        return self._recent.changing()
+
     def define(self, ctx: Context, spec: DomainSpec) -> Domain:
         """Define, or redefine under the same UUID."""
         log = console_log(self._link.uri, spec.name, spec.uuid)
@@ -74,13 +81,26 @@ class LibvirtDomains:
                 return self._link.run(
                     ctx,
                     f"define guest '{spec.name}'",
-                    lambda opened: observe.describe(opened.handle.defineXMLFlags(document, 0)),
+                    lambda opened: observe.describe(overlays.define(opened, document, spec.overlay)),
                 )
         except KilnError as error:
             machine = spec.platform_config.get("machine")
             if machine is not None and (fault := machines.without_pci(machine, error.cause or "")) is not None:
                 raise fault.at(node=self._link.uri) from error
             raise
+
+    def rehearse(self, ctx: Context, spec: DomainSpec) -> None:
+        """Apply the overlay to the definition."""
+        domain_document(spec, console_log=console_log(self._link.uri, spec.name, spec.uuid))
+
+    def overlaid(
+        self, ctx: Context, uuid: str, overlay: Sequence[OverlaySpec], *, recent: bool = False
+    ) -> Sequence[OverlaySpec]:
+        """The overlay as the definition has it."""
+        found = self._recent.get(ctx).get(uuid) if recent else None
+        if found is None:
+            found = self._with(ctx, "read", uuid, observe.read)
+        return told_overlay(found.definition, overlay)
 
     def definition(self, ctx: Context, uuid: str) -> Definition:
         """The definition as it is."""
@@ -142,13 +162,9 @@ class LibvirtDomains:
         """Replace the ownership mark."""
 
         def work(domain: Any) -> None:
-            found = None
-            with tolerating(ErrorCode.NO_DOMAIN_METADATA):
-                found = parse(domain.metadata(DomainMetadata.ELEMENT, metadata.NAMESPACE, Affect.CONFIG))
-            document = dump(metadata.metadata(replace(metadata.told(found), mark=mark), bare=True))
-            domain.setMetadata(
-                DomainMetadata.ELEMENT, document, metadata.PREFIX, metadata.NAMESPACE, _everywhere(domain)
-            )
+            for side in Affect.CONFIG, Affect.LIVE:
+                if side & _everywhere(domain):
+                    _set_mark(domain, mark, side)
 
         self._change(ctx, "mark", uuid, work)
 
@@ -186,6 +202,23 @@ class LibvirtDomains:
     def replug(self, ctx: Context, uuid: str, device: DiskSpec | NicSpec, settings: Mapping[str, str]) -> None:
         """Change the medium or the network of a device of the running guest."""
         self._change(ctx, f"change '{device.called}' of", uuid, lambda domain: devices.replug(domain, device, settings))
+
+    def plug_memory(self, ctx: Context, uuid: str, size: int) -> None:
+        """Give the running guest a memory module."""
+        self._change(ctx, "give memory to", uuid, lambda domain: resize.plug_memory(domain, size))
+
+    def balloon(self, ctx: Context, uuid: str, size: int) -> None:
+        """Have the running guest give back memory, or take it again."""
+        with self._recent.changing():
+            resize.balloon(ctx, self._link, uuid, size)
+
+    def spare_memory(self, ctx: Context, uuid: str) -> int | None:
+        """What the running guest says it could do without."""
+        return self._with(ctx, "ask for the spare memory of", uuid, resize.spare_memory)
+
+    def plug_vcpus(self, ctx: Context, uuid: str, count: int) -> None:
+        """Give the running guest virtual CPUs."""
+        self._change(ctx, "give virtual CPUs to", uuid, lambda domain: resize.plug_vcpus(domain, count))
 
     def resize_disk(self, ctx: Context, path: str, virtual_size: int) -> bool:
         """Grow the disk at ``path`` through the running guest that uses it."""
@@ -238,6 +271,15 @@ class LibvirtDomains:
 
 def _everywhere(domain: Any) -> int:
     return Affect.CONFIG | Affect.LIVE if domain.isActive() else Affect.CONFIG
+
+
+def _set_mark(domain: Any, mark: Mark, side: Affect) -> None:
+    """Another mark in one of the two definitions: what else is kept there need not be the same in both."""
+    found = None
+    with tolerating(ErrorCode.NO_DOMAIN_METADATA):
+        found = parse(domain.metadata(DomainMetadata.ELEMENT, metadata.NAMESPACE, side))
+    document = dump(metadata.metadata(replace(metadata.told(found), mark=mark), bare=True))
+    domain.setMetadata(DomainMetadata.ELEMENT, document, metadata.PREFIX, metadata.NAMESPACE, side)
 
 
 def _remove_log(log: Path) -> None:

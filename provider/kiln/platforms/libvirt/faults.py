@@ -21,6 +21,7 @@ _ABSENT = frozenset(
         ErrorCode.NO_STORAGE_POOL,
         ErrorCode.NO_STORAGE_VOL,
         ErrorCode.NO_INTERFACE,
+        ErrorCode.NO_DOMAIN_SNAPSHOT,
     }
 )
 _TAKEN = frozenset({ErrorCode.DOM_EXIST, ErrorCode.NETWORK_EXIST, ErrorCode.STORAGE_VOL_EXIST})
@@ -177,4 +178,5 @@ _LOOK = {
     ErrorCode.NO_STORAGE_POOL: "virsh -c '{}' pool-list --all",
     ErrorCode.NO_STORAGE_VOL: "virsh -c '{}' vol-list POOL",
     ErrorCode.NO_INTERFACE: "virsh -c '{}' iface-list --all",
+    ErrorCode.NO_DOMAIN_SNAPSHOT: "virsh -c '{}' snapshot-list GUEST",
 }

@@ -18,6 +18,7 @@ from kiln.platforms.libvirt.faults import tolerating
 from kiln.platforms.libvirt.locks import locked
 from kiln.platforms.libvirt.pools import Pools, known
 from kiln.platforms.libvirt.sidecars import Sidecars
+from kiln.platforms.libvirt.tags import tags
 from kiln.platforms.libvirt.temporaries import Temporaries
 from kiln.platforms.libvirt.uris import is_local
 from kiln.platforms.libvirt.xml.volume import told_volume
@@ -206,6 +207,10 @@ class LibvirtVolumes:
             with contextlib.suppress(OSError):  # not ours to read, or not there: the node says which
                 return files.read(directory, ref.name, offset=offset, length=length)
         return streams.download(ctx, self._bulk, ref, offset, length)
+
+    def snapshots(self, ctx: Context, ref: VolumeRef) -> Sequence[str]:
+        """The names of all snapshots whose content is inside the volume."""
+        return tags(lambda offset, length: self.download(ctx, ref, offset, length))
 
     def write_mark(self, ctx: Context, ref: VolumeRef, mark: Mark, *, new: bool = False) -> None:
         """Write or replace the volume's ownership mark."""

@@ -23,7 +23,8 @@ class Work:
     """What the steps of one operation know and leave for each other.
 
     ``before`` is the definition of a guest that runs with it and is about to be restarted with another. ``instance`` is
-    cloud-init's id of the instance that the guest boots as.
+    cloud-init's id of the instance that the guest boots as. ``waits`` are the properties that a guest which runs on is
+    to have at its next start. ``hidden`` are values that no error may show.
     """
 
     inputs: ServerInputs
@@ -40,7 +41,9 @@ class Work:
     domain: Domain | None = None
     console: Console | None = None
     marks: dict[VolumeRef, Mark] = field(default_factory=dict)
+    hidden: frozenset[str] = field(default=frozenset(), repr=False)
     is_new: bool = False
+    waits: frozenset[str] = frozenset()
     first_boot_ended: bool = False
     addresses: list[str] = field(default_factory=list)
     before: Definition | None = None

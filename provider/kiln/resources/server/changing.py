@@ -5,6 +5,7 @@ The definition comes first, so that a refused one changes nothing.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from kiln.framework.context import Context
@@ -12,12 +13,15 @@ from kiln.framework.steps import Step
 from kiln.ports.nodes import Node
 from kiln.resources import cloning
 from kiln.resources.ownership import new_mark
-from kiln.resources.server import life, overlays, storage
+from kiln.resources.server import external_snapshots, life, storage
 from kiln.resources.server.build import Work, spec_of
-from kiln.resources.server.hotplug import HotChange, Plug, Replug, Unplug, plugs
-from kiln.resources.server.impact import crowded
+from kiln.resources.server.course import course, plugged
+from kiln.resources.server.hotplug import HotChange, Plug, Replug, Unplug
 from kiln.resources.server.layout import Attached
 from kiln.resources.server.model import ServerInputs, ServerState
+from kiln.resources.server.overlay import blaming
+from kiln.resources.server.resizing import resizable_now, resizing
+from kiln.resources.server.sizing import resizes
 
 _APART = frozenset(
     {
@@ -30,6 +34,7 @@ _APART = frozenset(
         "wait_timeout",
         "shutdown_timeout",
         "on_first_boot_change",
+        "restart_policy",
     }
 )
 """What is no part of the definition, or has a step of its own."""
@@ -46,17 +51,20 @@ def changing(ctx: Context, node: Node, work: Work, changed: set[str], state: Ser
     domain, new = work.domain, work.inputs
     assert domain is not None
     active = domain.state in ("running", "paused")
-    pending, live = set(state.pending_restart or ()), domain.live
-    again = storage.wants_seed(new) and _told_again(changed, pending, new, under_way=work.seed is not None)
+    left = {*(state.unfinished or ()), *(state.pending_restart or ())}
+    again = storage.wants_seed(new) and _told_again(changed, left, new, under_way=work.seed is not None)
     changed = changed | {"first_boot"} if again else changed - {"first_boot"}
-    renamed = domain.name != new.name
-    cold = renamed or bool(changed - _APART - HOT - {"name"})
-    restarts = cold or (live is not None and crowded(state, new, live.free_slots))
-    stays_on = not restarts and new.power_state == "running"
-    hot = plugs(live, spec_of(work, work.mark)) if live and stays_on and (changed | pending) & HOT else []
-    redefine = bool(state.transient or pending or changed - _APART)
+    name = {"name"} if domain.name != new.name else set()  # a program may state the one that it was given on the node
+    sized = resizable_now(ctx, node, domain, new)
+    way = course(domain, state, new, changed - _APART - HOT - sized - {"name"} | name, changed & HOT)
+    work.waits, restarts, renamed = way.waits, way.restarts, domain.name != way.name
+    stays_on = new.power_state == "running" and not restarts
+    hot = plugged(domain, spec_of(work, work.mark), new) if stays_on and not way.full and (changed | left) & HOT else []
+    sizes = resizes(domain, new, sized & (changed | {*(state.unfinished or ())})) if stays_on else []
+    redefine = bool(state.transient or left or changed - _APART)
     if redefine or "disk_size" in changed:
-        overlays.refuse_to_redefine(node, domain, {disk.chain[0].path for disk in spec_of(work, work.mark).disks})
+        wanted = {disk.chain[0].path for disk in spec_of(work, work.mark).disks}
+        external_snapshots.refuse_to_redefine(node, domain, wanted)
     steps = life.telling_again(node, work, new_mark(ctx, "seed")) if again else []
     if "disk_size" in changed and new.disk_size is not None and work.root is not None:
         steps.append(Step("grow root disk", lambda ctx: _grow_root(ctx, node, work)))
@@ -65,26 +73,28 @@ def changing(ctx: Context, node: Node, work: Work, changed: set[str], state: Ser
         steps += [*(off if active else []), Step("rename", lambda ctx: node.domains.rename(ctx, work.uuid, new.name))]
     if redefine:
         keep = active and restarts and new.power_state == "running"
-        steps.append(Step("redefine domain", lambda ctx: _redefine(ctx, node, work, keep=keep)))
+        steps.append(Step("redefine domain", lambda ctx: _redefine(ctx, node, work, way.name, keep=keep)))
     if active and not renamed and (restarts or new.power_state == "stopped"):
         steps += off
     if "description" in changed and not redefine:
         steps.append(Step("set description", lambda ctx: node.domains.set_description(ctx, work.uuid, new.description)))
-    plugging = [Step(str(change), partial(_apply, node=node, work=work, change=change)) for change in hot]
+    plugging = resizing(node, work, sizes)
+    plugging += [Step(str(change), partial(_apply, node=node, work=work, change=change)) for change in hot]
     return steps + life.starting(node, work, plugging)
 
 
-def _told_again(changed: set[str], pending: set[str], new: ServerInputs, *, under_way: bool) -> bool:
+def _told_again(changed: set[str], left: set[str], new: ServerInputs, *, under_way: bool) -> bool:
     """Whether the guest's first boot runs again: asked for now, or by an update that failed before it was told."""
-    unfinished = "firstBoot" in pending and not under_way
+    unfinished = "firstBoot" in left and not under_way
     return new.on_first_boot_change == "rerun" and ("first_boot" in changed or unfinished)
 
 
-def _redefine(ctx: Context, node: Node, work: Work, *, keep: bool) -> None:
+def _redefine(ctx: Context, node: Node, work: Work, name: str, *, keep: bool) -> None:
     """The new definition; with ``keep`` the old one is remembered, for a guest that does not start with the new."""
     if keep:
         work.before = node.domains.definition(ctx, work.uuid)
-    work.saw(node.domains.define(ctx, spec_of(work, work.mark)))
+    with blaming(work.inputs, work.hidden):
+        work.saw(node.domains.define(ctx, replace(spec_of(work, work.mark), name=name)))
 
 
 def _apply(ctx: Context, node: Node, work: Work, change: HotChange) -> None:

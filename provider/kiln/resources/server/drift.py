@@ -5,22 +5,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kiln.framework.context import Context
 from kiln.framework.errors import InputError, NotFound
 from kiln.framework.units import Size
-from kiln.ports.domains import Domain, DomainDisk, DomainNic
+from kiln.ports.domains import Domain, DomainDisk, DomainNic, Sizes
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef
 from kiln.resources.names import volume_ref
-from kiln.resources.server import imported, storage
+from kiln.resources.places import known_as
+from kiln.resources.server import devices, imported, overlay, storage
+from kiln.resources.server.growth import defined_sizes, live_sizes
 from kiln.resources.server.known import Known
 from kiln.resources.server.layout import mac_address
 from kiln.resources.server.model import Interface, Nic, ServerInputs, ServerState
+from kiln.resources.server.sizing import resizable_as_defined
 from kiln.resources.site import require_known_pool
-
-_MIB = 1024
 
 
 def root_of(ctx: Context, node: Node, domain: Domain, known: Known) -> Volume | None:
@@ -32,10 +33,9 @@ def root_of(ctx: Context, node: Node, domain: Domain, known: Known) -> Volume | 
 
 @dataclass(frozen=True)
 class _View:
-    """What a guest has, or gets at its start: by its live definition, or by its persistent one. Memory in KiB."""
+    """What a guest has, or gets at its start: by its live definition, or by its persistent one."""
 
-    memory: int
-    vcpus: int
+    sizes: Sizes
     disks: Sequence[DomainDisk]
     nics: Sequence[DomainNic]
 
@@ -70,41 +70,48 @@ def inputs_now(ctx: Context, node: Node, domain: Domain, known: Known, root: Vol
         drift["power_state"] = power
     if root is not None and base.disk_size is not None and base.disk_size.bytes != root.virtual_size:
         drift["disk_size"] = Size.of(root.virtual_size)
+    if base.xml_overlay:
+        had = node.domains.overlaid(ctx, domain.uuid, overlay.specs(base), recent=True)
+        drift["xml_overlay"] = [overlay.stated(spec) for spec in had]
     own = _Own(*storage.own_refs(ctx, node.volumes, base, domain), root)
-    view = _live(domain) or _defined(domain)
+    view = _seen(domain, base)
     return base.model_copy(update=drift | _hardware_drift(ctx, node, (domain.uuid, own), view, base, known.state))
+
+
+def _seen(domain: Domain, base: ServerInputs) -> _View:
+    """What the inputs are compared with. Where no guest is restarted for them that is the definition, with what the
+    guest is given and rid of while it runs."""
+    live, defined = _live(domain), _defined(domain)
+    if live is None or base.restart_policy == "allowed":
+        return live or defined
+    hot = live if devices.fits(domain, base) else defined
+    own = [disk for disk in defined.disks if devices.is_own(disk.path, base)]
+    sizes = replace(defined.sizes, **{field: getattr(live.sizes, field) for field in resizable_as_defined(domain)})
+    return _View(sizes, [*own, *devices.others(hot.disks, base)], hot.nics)
 
 
 def waiting(domain: Domain) -> list[str]:
     """The properties that a running guest will have otherwise when it starts again, because somebody changed only its
-    definition or only the running guest; and those of which a definition says more than one thing."""
-    defined = _defined(domain)
-    live = _live(domain) or defined
+    definition or only the running guest."""
+    sizes, has = defined_sizes(domain), live_sizes(domain)
+    if has is None:
+        return []
     found = {
-        "memory": {domain.current_memory or defined.memory, domain.memory} != {live.memory},
-        "vcpus": {domain.current_vcpus or defined.vcpus, domain.vcpus} != {live.vcpus},
-        "disks": {(disk.target, disk.path) for disk in defined.disks} != {(d.target, d.path) for d in live.disks},
-        "networks": set(map(_card, defined.nics)) != set(map(_card, live.nics)),
+        "memory": sizes.memory != has.memory,
+        "maxMemory": sizes.max_memory != has.max_memory,
+        "vcpus": sizes.vcpus != has.vcpus,
+        "maxVcpus": sizes.max_vcpus != has.max_vcpus,
     }
-    return [name for name, differs in found.items() if differs]
-
-
-def _card(nic: DomainNic) -> tuple[str, str | None, str | None]:
-    return nic.mac, nic.source, nic.model
+    return [*(name for name, differs in found.items() if differs), *devices.unplugged(domain)]
 
 
 def _defined(domain: Domain) -> _View:
-    memory, vcpus = domain.current_memory or domain.memory, domain.current_vcpus or domain.vcpus
-    return _View(memory, vcpus, domain.disks, domain.nics)
+    return _View(defined_sizes(domain), domain.disks, domain.nics)
 
 
 def _live(domain: Domain) -> _View | None:
-    if (live := domain.live) is None:
-        return None
-    # QEMU gives whole MiB.
-    defined = domain.memory if domain.current_memory is None else domain.current_memory
-    memory = defined if abs(live.memory - defined) < _MIB else live.memory
-    return _View(memory, live.vcpus, live.disks, live.nics)
+    live, sizes = domain.live, live_sizes(domain)
+    return None if live is None or sizes is None else _View(sizes, live.disks, live.nics)
 
 
 def _hardware_drift(
@@ -116,12 +123,22 @@ def _hardware_drift(
     state: ServerState | None,
 ) -> dict[str, object]:
     uuid, own = guest
-    drift: dict[str, object] = {}
-    if view.memory != base.memory.kib:
-        drift["memory"] = Size.of(view.memory * 1024)
-    if view.vcpus != base.vcpus:
-        drift["vcpus"] = view.vcpus
-    return drift | _disk_drift(ctx, node, view.disks, base, own) | _nic_drift(uuid, view.nics, state, base)
+    return (
+        _size_drift(view.sizes, base)
+        | _disk_drift(ctx, node, view.disks, base, own)
+        | _nic_drift(uuid, view.nics, state, base)
+    )
+
+
+def _size_drift(seen: Sizes, base: ServerInputs) -> dict[str, object]:
+    most = None if seen.max_memory is None else Size.of(seen.max_memory * 1024)
+    found = {
+        "memory": Size.of(seen.memory * 1024),
+        "max_memory": most,
+        "vcpus": seen.vcpus,
+        "max_vcpus": seen.max_vcpus,
+    }
+    return {field: value for field, value in found.items() if getattr(base, field) != value}
 
 
 def _disk_drift(
@@ -172,7 +189,8 @@ def _id_at(ctx: Context, node: Node, path: str, stated: Sequence[str]) -> str:
     """The id of the volume at a path, also of one that is deleted or in a stopped pool and that is ``stated``, or the
     path where no pool knows it."""
     try:
-        return str(node.volumes.by_path(ctx, path).ref)
+        ref = node.volumes.by_path(ctx, path).ref
+        return str(ref if str(ref) in stated else known_as(node.volumes.read_mark(ctx, ref), ref))
     except NotFound:
         return next((id for id in stated if _would_lie_at(ctx, node, id, path)), path)
 
@@ -208,7 +226,7 @@ def _nic_drift(
     before = list((state.interfaces if state is not None else None) or [])
     same = len(asked) == len(seen) and all(
         nic.mac == (want.mac or mac_address(uuid, index))
-        and (nic.model or "virtio") == want.model
+        and ((nic.model or "virtio"), nic.link) == (want.model, want.link_state)
         and _connected_as(nic, want, before[index] if index < len(before) else None)
         for index, (want, nic) in enumerate(zip(asked, seen, strict=False))
     )
@@ -221,6 +239,7 @@ def _nic_drift(
                 bridge=nic.bridge,
                 mac=nic.mac,
                 model=nic.model if nic.model in ("virtio", "e1000", "e1000e", "rtl8139") else "virtio",
+                link_state=nic.link,
             )
             for nic in seen
         ]

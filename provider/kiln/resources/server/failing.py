@@ -31,15 +31,17 @@ def state_left(
         given = {field: getattr(state, field) for field in ServerInputs.model_fields}
         known = Known(work.inputs.node, state.pool, None, ServerInputs.model_construct(**given), state)
         now = observe.found(calm, node, work.domain, known).state
-        pending = {*(now.pending_restart or ()), *(state.pending_restart or ())}
-        return now.model_copy(update={"pending_restart": sorted(pending) or None})
-    return _unfinished(observe.state(node, work), changed)
+        left = {*(now.unfinished or ()), *(state.unfinished or ())}
+        return now.model_copy(update={"unfinished": sorted(left) or None})
+    return _unfinished(observe.state(node, work), changed, state)
 
 
-def _unfinished(state: ServerState, changed: set[str]) -> ServerState:
-    """The state after a failed update. It calls for another one also if the program goes back to what it was."""
-    pending = {alias_of(ServerInputs, field) for field in changed} | set(state.pending_restart or ())
-    return state.model_copy(update={"pending_restart": sorted(pending)})
+def _unfinished(left: ServerState, changed: set[str], before: ServerState) -> ServerState:
+    """The state after a failed update. It calls for another one also if the program goes back to what it was, and what
+    waited for a restart ``before`` still does, which may be allowed now."""
+    unfinished = {alias_of(ServerInputs, field) for field in changed} | set(left.unfinished or ())
+    waits = left.pending_restart or before.pending_restart
+    return left.model_copy(update={"unfinished": sorted(unfinished), "pending_restart": waits})
 
 
 def _look_again(ctx: Context, node: Node, work: Work) -> None:

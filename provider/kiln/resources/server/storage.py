@@ -18,6 +18,7 @@ from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef, Volumes
 from kiln.resources import cloning
 from kiln.resources.names import volume_ref
+from kiln.resources.places import place_of
 from kiln.resources.server.layout import Attached, direct_boot
 from kiln.resources.server.model import FirstBoot, ServerInputs
 from kiln.transfer.upload import upload_bytes
@@ -82,6 +83,7 @@ def used_disks(ctx: Context, volumes: Volumes, inputs: ServerInputs) -> list[Att
         path = f"disks[{index}]"
         ref = volume_ref(id, path)
         try:
+            ref = place_of(ctx, volumes, ref)
             chain = cloning.image_chain(ctx, volumes, ref, path)
         except NotFound as error:
             raise missing(path, id, inputs.node) from error
