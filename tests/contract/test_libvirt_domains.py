@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from kiln.ports.domains import DiskSpec, NicSpec
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import VolumeRef
 
-from tests.contract.conftest import DRIVERS, SYSTEM
+from tests.contract.conftest import DRIVERS
 from tests.contract.guests import spec
 
 pytestmark = pytest.mark.parametrize("node", [DRIVERS[2]], indirect=True)
@@ -40,7 +39,7 @@ def test_a_removed_guest_leaves_no_log(node: Node, ctx: Context, name: str) -> N
 
 
 def test_the_log_of_a_guest_that_somebody_undefined_is_told_and_can_be_deleted(
-    node: Node, ctx: Context, name: str
+    node: Node, ctx: Context, name: str, connection: libvirt.virConnect
 ) -> None:
     wanted = spec(name)
     node.domains.define(ctx, wanted)
@@ -49,13 +48,9 @@ def test_the_log_of_a_guest_that_somebody_undefined_is_told_and_can_be_deleted(
     assert log.name == name
     with pytest.raises(Refused, match="a guest writes to"):
         node.domains.delete_log(ctx, log)
-    connection = libvirt.open(SYSTEM)
-    try:
-        domain = connection.lookupByName(name)
-        domain.destroy()
-        domain.undefine()
-    finally:
-        connection.close()
+    domain = connection.lookupByName(name)
+    domain.destroy()
+    domain.undefine()
     assert log.path in [each.path for each in node.domains.logs(ctx)]
     node.domains.delete_log(ctx, log)
     assert not Path(log.path).exists()
@@ -78,7 +73,9 @@ def test_an_unknown_platform_setting_is_refused_with_those_that_are_known(node: 
     assert "machine" in str(caught.value)
 
 
-def test_at_least_sixteen_root_ports_are_free(node: Node, ctx: Context, pool: str, name: str) -> None:
+def test_at_least_sixteen_root_ports_are_free(
+    node: Node, ctx: Context, pool: str, name: str, connection: libvirt.virConnect
+) -> None:
     disks = [node.volumes.create(ctx, VolumeRef(pool, f"d{i}"), format="raw", virtual_size=512) for i in range(3)]
     wanted = spec(
         name,
@@ -88,11 +85,7 @@ def test_at_least_sixteen_root_ports_are_free(node: Node, ctx: Context, pool: st
         graphics_password="geheim01",
     )
     node.domains.define(ctx, wanted)
-    connection = libvirt.open(SYSTEM)
-    try:
-        root = parse(connection.lookupByUUIDString(wanted.uuid).XMLDesc(0))
-    finally:
-        connection.close()
+    root = parse(connection.lookupByUUIDString(wanted.uuid).XMLDesc(0))
     ports = {found.get("index") for found in root.findall("devices/controller[@model='pcie-root-port']")}
     used = {str(int(found.get("bus") or "0", 16)) for found in root.findall(".//address[@type='pci']")}
     assert len(ports - used) >= 16
@@ -145,27 +138,23 @@ def test_an_efi_guest_runs_and_its_variables_go_with_it(node: Node, ctx: Context
 
 
 def test_snapshots_and_a_saved_memory_are_in_the_way_of_moving_disks(
-    node: Node, ctx: Context, pool: str, name: str
+    node: Node, ctx: Context, pool: str, name: str, connection: libvirt.virConnect
 ) -> None:
     disk = node.volumes.create(ctx, VolumeRef(pool, "disk"), format="qcow2", virtual_size=1 << 20)
     wanted = spec(name, disks=(DiskSpec((disk,), "vda"),))
     node.domains.define(ctx, wanted)
-    connection = libvirt.open(SYSTEM)
-    try:
-        domain = connection.lookupByName(name)
-        domain.snapshotCreateXML("<domainsnapshot/>", 0)
-        assert "snapshots" in (node.moves.obstacle(ctx, wanted.uuid) or "")
-        domain.snapshotCurrent().delete()
-        assert node.moves.obstacle(ctx, wanted.uuid) is None
-        domain.create()
-        domain.managedSave()
-        assert "saved" in (node.moves.obstacle(ctx, wanted.uuid) or "")
-    finally:
-        connection.close()
+    domain = connection.lookupByName(name)
+    domain.snapshotCreateXML("<domainsnapshot/>", 0)
+    assert "snapshots" in (node.moves.obstacle(ctx, wanted.uuid) or "")
+    domain.snapshotCurrent().delete()
+    assert node.moves.obstacle(ctx, wanted.uuid) is None
+    domain.create()
+    domain.managedSave()
+    assert "saved" in (node.moves.obstacle(ctx, wanted.uuid) or "")
 
 
 def test_what_a_guest_writes_while_its_disk_is_copied_is_in_the_copy(
-    node: Node, ctx: Context, pool: str, name: str
+    node: Node, ctx: Context, pool: str, name: str, connection: libvirt.virConnect
 ) -> None:
     old, new = (
         node.volumes.create(ctx, VolumeRef(pool, each), format="raw", virtual_size=1 << 20) for each in ("old", "new")
@@ -174,13 +163,9 @@ def test_what_a_guest_writes_while_its_disk_is_copied_is_in_the_copy(
     node.domains.define(ctx, wanted)
     node.domains.start(ctx, wanted.uuid)
     node.moves.mirror(ctx, wanted.uuid, "vda", new)
-    connection = libvirt.open(SYSTEM)
-    try:
-        write = 'qemu-io -d /machine/peripheral/virtio-disk0/virtio-backend "write -P 7 4096 512"'
-        domain = connection.lookupByName(name)
-        libvirt_qemu.qemuMonitorCommand(domain, write, libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)
-    finally:
-        connection.close()
+    write = 'qemu-io -d /machine/peripheral/virtio-disk0/virtio-backend "write -P 7 4096 512"'
+    domain = connection.lookupByName(name)
+    libvirt_qemu.qemuMonitorCommand(domain, write, libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)
     node.moves.pivot(ctx, wanted.uuid, "vda", new)
     node.domains.destroy(ctx, wanted.uuid)
     assert node.volumes.download(ctx, new.ref, 4096, 1024) == bytes([7]) * 512 + bytes(512)
@@ -256,11 +241,3 @@ class Warnings(SilentLog):
 
     def warning(self, message: str) -> None:
         self.warnings.append(message)
-
-
-@pytest.fixture
-def connection() -> Iterator[libvirt.virConnect]:
-    """Somebody else on the node."""
-    opened = libvirt.open(SYSTEM)
-    yield opened
-    opened.close()
