@@ -40,29 +40,47 @@ class Victim:
         """What a change is made to that can be seen at once."""
         return int(LIVE if self.power == "running" else CONFIG)
 
-    def device(self, path: str) -> Any:
-        """A device in the definition that counts now."""
-        return self.inventory.xml(self.name, live=self.power == "running").find(f"devices/{path}")
+    @property
+    def definition(self) -> Any:
+        """The definition (an ``Element``) that counts now."""
+        return self.inventory.xml(self.name, live=self.power == "running")
 
-    def redefine(self, old: str, new: str) -> None:
-        """What `virsh edit` does."""
-        self.inventory.connection.defineXML(self.inventory.text(self.name).replace(old, new))
+    def device(self, path: str) -> Any:
+        """A device in that definition."""
+        return self.definition.find(f"devices/{path}")
+
+
+PLUGGED = frozenset({"memory", "vcpus", "disks", "networks"})
+"""What a running guest can have otherwise than its definition."""
+
+
+def unfinished(*fields: str) -> frozenset[str]:
+    """What is told of fields that a running guest has otherwise than its definition."""
+    return frozenset(f"unfinished: {field}" for field in fields)
 
 
 @dataclass(frozen=True)
 class Row:
     """``happens`` to a guest that was made with ``inputs``: a refresh shows ``seen`` and nothing else, None for a guest
-    that is gone. ``only`` is the power state that it can happen in."""
+    that is gone. ``only`` is the power state that it can happen in; ``boots``: the guest has a part in it."""
 
     what: str
     happens: Callable[[Victim], None]
     seen: frozenset[str] | None
     inputs: dict[str, Any] = field(default_factory=dict)
     only: Power | None = None
+    boots: bool = False
 
     def powers(self) -> tuple[Power, ...]:
         """The power states that there is a guest in for this row."""
         return ("running", "stopped") if self.only is None else (self.only,)
+
+    def shown(self, power: Power) -> frozenset[str] | None:
+        """What a refresh shows of a guest in that power state. What only a running guest has lost, and not its
+        definition, is told of both."""
+        if self.seen is None or power == "stopped":
+            return self.seen
+        return self.seen | unfinished(*(self.seen & PLUGGED))
 
 
 def detach(victim: Victim, path: str, where: int | None = None) -> None:
@@ -80,9 +98,9 @@ def detach(victim: Victim, path: str, where: int | None = None) -> None:
 
 def change_mac(victim: Victim) -> None:
     """Another card in the place of the one that it has."""
-    card = victim.device("interface")
     if victim.power == "stopped":
-        victim.redefine(card.find("mac").get("address"), "52:54:00:99:99:99")
+        old = victim.device("interface").find("mac").get("address")
+        victim.inventory.connection.defineXML(victim.inventory.text(victim.name).replace(old, "52:54:00:99:99:99"))
         return
     detach(victim, "interface")
     victim.domain.attachDeviceFlags(
@@ -109,9 +127,10 @@ def rename(victim: Victim) -> None:
 
 
 def snapshot(victim: Victim) -> None:
-    """In a file of its own, or within the disk."""
+    """In a file of its own, or within the disk; and nobody may read the root disk."""
     flags = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY if victim.power == "running" else 0
     victim.domain.snapshotCreateXML("<domainsnapshot><name>theirs</name></domainsnapshot>", flags)
+    chmod(victim)
 
 
 def rob(victim: Victim) -> None:
@@ -126,6 +145,12 @@ def swap(victim: Victim) -> None:
     change_cd(victim, victim.cd)
     change_mac(victim)
     victim.domain.setAutostart(1)
+
+
+def destroy(victim: Victim) -> None:
+    """Its power is cut, and nobody may read its root disk, with which it has to start again."""
+    victim.domain.destroy()
+    chmod(victim)
 
 
 def chmod(victim: Victim) -> None:
@@ -145,24 +170,55 @@ NIC = {"networks": [{"network": "default"}]}
 DEVICES = {**NIC, "disks": ["data", "cd"]}
 
 CPUS = {"vcpus": 2}
-WAITS, POWER, NOTHING = frozenset({"pendingRestart"}), frozenset({"powerState"}), frozenset[str]()
+GROWING = {"max_vcpus": 2}
+LESS = 96 << 10
+"""KiB of memory that a guest with 128 MiB is left with."""
+POWER, NOTHING = frozenset({"powerState"}), frozenset[str]()
+
+
+def resize(victim: Victim) -> None:
+    """What `virsh setmem` and `setvcpus` do; a guest that runs gives memory back in its own time."""
+    victim.domain.setMemoryFlags(LESS, victim.now)
+    victim.domain.setVcpusFlags(2, victim.now)
+    until(lambda: victim.definition.findtext("currentMemory") == str(LESS))
+
+
+def set_most(victim: Victim) -> None:
+    """It may have more memory and virtual CPUs than it has."""
+    victim.domain.setMaxMemory(256 << 10)
+    victim.domain.setVcpusFlags(2, CONFIG | libvirt.VIR_DOMAIN_VCPU_MAXIMUM)
+
+
+def edit(victim: Victim) -> None:
+    """What `virsh edit` does."""
+    definition = victim.inventory.text(victim.name)
+    for old, new in ((">131072</", f">{LESS}</"), (">2</vcpu>", ">1</vcpu>")):
+        assert old in definition
+        definition = definition.replace(old, new)
+    victim.inventory.connection.defineXML(definition)
+
+
+def change_definition(victim: Victim) -> None:
+    """A running guest loses memory, a virtual CPU and its card in its definition alone."""
+    victim.domain.setMemoryFlags(LESS, CONFIG)
+    victim.domain.setVcpusFlags(1, CONFIG)
+    detach(victim, "interface", CONFIG)
+
 
 ROWS = (
-    Row("destroy", lambda it: it.domain.destroy(), POWER, only="running"),
-    Row("start", lambda it: it.domain.create(), POWER, only="stopped"),
-    Row("suspend", lambda it: it.domain.suspend(), POWER, only="running"),
-    Row("managedsave", lambda it: it.domain.managedSave(0), POWER, only="running"),
+    Row("destroyed", destroy, POWER, only="running"),
+    Row("started", lambda it: it.domain.create(), POWER, only="stopped"),
+    Row("suspended", lambda it: it.domain.suspend(), POWER, only="running"),
+    Row("saved", lambda it: it.domain.managedSave(0), POWER, only="running"),
     Row("undefined", lambda it: it.domain.undefine(), frozenset({"transient"}), only="running"),
     Row("gone", lambda it: it.domain.undefine(), None, only="stopped"),
     Row("imposter", take_name, None, only="stopped"),
-    Row("setmem", lambda it: it.domain.setMemoryFlags(96 << 10, CONFIG), WAITS, only="running"),
-    Row("edit-mem", lambda it: it.redefine("131072", "98304"), frozenset({"memory"}), only="stopped"),
-    Row("setvcpus", lambda it: it.domain.setVcpusFlags(1, CONFIG), WAITS, CPUS, "running"),
-    Row("edit-vcpus", lambda it: it.redefine(">2</vcpu>", ">1</vcpu>"), frozenset({"vcpus"}), CPUS, "stopped"),
-    Row("nic-config", lambda it: detach(it, "interface", CONFIG), WAITS, NIC, "running"),
-    Row("robbed", rob, frozenset({"disks", "networks"}), DEVICES),
-    Row("swapped", swap, frozenset({"disks", "networks", "autostart"}), DEVICES),
-    Row("domrename", rename, frozenset({"renamed"})),
+    Row("resized", resize, frozenset({"memory", "vcpus"}), GROWING, boots=True),
+    Row("grows", set_most, frozenset({"memory", "maxVcpus"}), only="stopped"),
+    Row("edited", edit, frozenset({"memory", "vcpus"}), CPUS, only="stopped"),
+    Row("config", change_definition, unfinished("memory", "vcpus", "networks"), {**NIC, **CPUS}, "running"),
+    Row("robbed", rob, frozenset({"disks", "networks"}), DEVICES, boots=True),
+    Row("swapped", swap, frozenset({"disks", "networks", "autostart"}), DEVICES, boots=True),
+    Row("renamed", rename, frozenset({"renamed"})),
     Row("snapshot", snapshot, NOTHING),
-    Row("chmod", chmod, NOTHING),
 )
