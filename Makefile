@@ -11,7 +11,7 @@ export VERBOSE
 export PULUMI_SKIP_UPDATE_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pulumi demo demo-down test test-fast lint lint-types lint-imports schema sdk docs check-generated bench \
+.PHONY: help setup pulumi demo demo-down test test-fast soak lint lint-types lint-imports schema sdk docs check-generated bench \
   requirements lock clean
 
 help:  ## list the targets
@@ -34,7 +34,10 @@ test: setup lint check-generated  ## run all checks and all tests
 	$(MEMBER) $(PYTEST) -n $(WORKERS) --dist loadfile
 
 test-fast: setup  ## run the tests that need no guest and no pulumi
-	$(MEMBER) $(PYTEST) -n auto tests/unit tests/hosts tests/conformance $(wildcard tests/contract)
+	$(MEMBER) $(PYTEST) -n auto tests/unit tests/hosts tests/conformance tests/faults $(wildcard tests/contract)
+
+soak: setup  ## live thousands of lives of a stack in memory, with faults at every step
+	$(MEMBER) $(PYTEST) -n $(WORKERS) --dist loadfile --timeout 36000 --hypothesis-profile soak tests/faults
 
 lint: setup lint-types lint-imports  ## check style, types and the direction of imports
 	@.venv/bin/ruff check

@@ -241,3 +241,17 @@ class Warnings(SilentLog):
 
     def warning(self, message: str) -> None:
         self.warnings.append(message)
+
+
+def test_a_guest_started_or_removed_behind_the_node_is_so_in_its_recent_list(
+    node: Node, ctx: Context, name: str, connection: libvirt.virConnect
+) -> None:
+    made = node.domains.define(ctx, spec(name))
+    assert made in node.domains.list(ctx, recent=True)
+    domain = connection.lookupByName(name)
+    domain.create()
+    (found,) = [domain for domain in node.domains.list(ctx, recent=True) if domain.name == name]
+    assert found.state == "running"
+    domain.destroy()
+    domain.undefine()
+    assert all(domain.name != name for domain in node.domains.list(ctx, recent=True))

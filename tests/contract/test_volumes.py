@@ -67,6 +67,29 @@ def test_a_chain_is_told_from_the_top_and_overlays_from_the_bottom(node: Node, c
     assert node.volumes.overlays(ctx, refs[2]) == node.volumes.overlays(ctx, other) == ()
 
 
+def test_an_overlay_is_seen_as_soon_as_it_is_there_and_no_longer(node: Node, ctx: Context, pool: str) -> None:
+    base = node.volumes.create(ctx, VolumeRef(pool, "base"), format="qcow2", virtual_size=MIB)
+    top = VolumeRef(pool, "top")
+    for _ in range(2):
+        assert node.volumes.overlays(ctx, base.ref) == ()
+        node.volumes.create(ctx, top, format="qcow2", virtual_size=MIB, backing=base)
+        assert node.volumes.overlays(ctx, base.ref) == (top,)
+        node.volumes.delete(ctx, top)
+    node.volumes.create(ctx, top, format="qcow2", virtual_size=MIB)
+    assert node.volumes.overlays(ctx, base.ref) == ()
+
+
+def test_a_volume_is_found_by_its_path_as_long_as_it_is_there(node: Node, ctx: Context, pool: str) -> None:
+    made = node.volumes.create(ctx, VolumeRef(pool, "v"), format="qcow2", virtual_size=MIB)
+    for recent in (False, True, True):
+        assert node.volumes.by_path(ctx, made.path, recent=recent) == made
+    node.volumes.grow(ctx, made.ref, 2 * MIB)
+    assert node.volumes.by_path(ctx, made.path, recent=True).virtual_size == 2 * MIB
+    node.volumes.delete(ctx, made.ref)
+    with pytest.raises(NotFound):
+        node.volumes.by_path(ctx, made.path, recent=True)
+
+
 def test_a_chain_that_leaves_the_pools_is_refused(node: Node, ctx: Context, pool: str) -> None:
     base = node.volumes.create(ctx, VolumeRef(pool, "base"), format="raw", virtual_size=MIB)
     node.volumes.create(ctx, VolumeRef(pool, "top"), format="qcow2", virtual_size=MIB, backing=base)

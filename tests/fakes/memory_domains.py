@@ -144,7 +144,7 @@ class MemoryDomains:
                 return domain
         raise NotFound(f"could not read guest '{name}'")
 
-    def list(self, ctx: Context) -> Sequence[Domain]:
+    def list(self, ctx: Context, *, recent: bool = False) -> Sequence[Domain]:
         ctx.check("list the guests")
         return [guest.told() for guest in dict(self.guests).values()]
 

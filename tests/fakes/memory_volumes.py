@@ -102,7 +102,7 @@ class MemoryVolumes:
             raise NotFound(f"could not read volume '{ref}'")
         return found
 
-    def by_path(self, ctx: Context, path: str) -> Volume:
+    def by_path(self, ctx: Context, path: str, *, recent: bool = False) -> Volume:
         for volume in self._all(ctx):
             if volume.path == path:
                 return volume

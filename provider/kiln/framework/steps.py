@@ -26,12 +26,20 @@ Effect = Callable[[Context], None]
 
 @dataclass(frozen=True)
 class Step:
-    """One effect. ``name`` is a short verb phrase ("define domain"); ``undo`` tolerates a half-done ``do``."""
+    """One effect. ``undo`` tolerates a half-done ``do``.
+
+    ``name`` is a short verb phrase ("define domain"), and a literal where the step is made: tests/faults finds all
+    names there are. What differs from one operation to the next, such as the device that is plugged, is in ``of``.
+    """
 
     name: str
     do: Effect
     undo: Effect | None = None
     keeps: bool = False
+    of: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.of}".rstrip()
 
 
 class KeptFailure(Exception):
@@ -54,7 +62,7 @@ def run(ctx: Context, steps: Sequence[Step]) -> None:
     kept = False
     for step in steps:
         try:
-            ctx.check(step.name)
+            ctx.check(str(step))
             if ctx.observer:
                 ctx.observer.before(step.name)
             begun.append(step)
@@ -63,9 +71,9 @@ def run(ctx: Context, steps: Sequence[Step]) -> None:
                 ctx.observer.after(step.name)
             kept = kept or step.keeps
         except KilnError as error:
-            error.at(step=step.name)
+            error.at(step=str(step))
             if kept:
-                raise KeptFailure(step.name, error) from error
+                raise KeptFailure(str(step), error) from error
             undo(ctx, begun)
             raise
         except BaseException:
@@ -83,4 +91,4 @@ def undo(ctx: Context, begun: Sequence[Step]) -> None:
         try:
             step.undo(calm)
         except KilnError as error:
-            ctx.log.warning(f"undoing '{step.name}' failed and is left to the next run or to `kiln gc`: {error}")
+            ctx.log.warning(f"undoing '{step}' failed and is left to the next run or to `kiln gc`: {error}")

@@ -286,8 +286,11 @@ class Domains(Protocol):
     def by_name(self, ctx: Context, name: str) -> Domain:
         """One guest by name. Raises NotFound."""
 
-    def list(self, ctx: Context) -> Sequence[Domain]:
-        """All guests of the node, running or not."""
+    def list(self, ctx: Context, *, recent: bool = False) -> Sequence[Domain]:
+        """All guests of the node, running or not.
+
+        With ``recent`` each may be told as it was a few seconds ago, but for what is new, was started or stopped since,
+        or was changed through this port: a run that makes many guests then reads each only a few times."""
 
     def start(self, ctx: Context, uuid: str, *, with_console: bool = False) -> Console | None:
         """Start the guest; with ``with_console`` its serial console is opened before the guest runs its first
@@ -355,7 +358,7 @@ class Domains(Protocol):
 
     def users(self, ctx: Context, path: str) -> Sequence[str]:
         """The names of the running guests that have a disk or CD stored at ``path``, whether the file is there or
-        not."""
+        not; as ``list`` tells them with ``recent``."""
 
     def addresses(self, ctx: Context, uuid: str) -> Sequence[Address]:
         """The guest's addresses from DHCP leases, then ARP, then the agent when it answers within 5 s."""

@@ -150,25 +150,9 @@ class Node(Resource[NodeInputs, NodeState]):
     def create(self, ctx: Context, inputs: NodeInputs) -> Created[NodeState]:
         """Connect, make the pool on first need, probe and read the facts."""
         node = self._site.node_to_change(ctx, inputs.uri, "uri")
-        made: list[NodeState] = []
-        pool, _ = self._pool(inputs)
-        created: list[bool] = []
-
-        def make_pool(ctx: Context) -> None:
-            created.append(self._ensure_pool(ctx, node, inputs))
-
-        def remove_pool(ctx: Context) -> None:
-            if any(created):
-                node.volumes.remove_pool(ctx, pool)
-
-        run(
-            ctx,
-            [
-                Step("make storage pool", make_pool, remove_pool),
-                Step("read facts and probe the accelerator", lambda ctx: made.append(self._observe(ctx, node, inputs))),
-            ],
-        )
-        return Created(made[0].identity, made[0])
+        seen: list[NodeState] = []
+        run(ctx, [self._making(node, inputs), self._looking(node, inputs, seen)])
+        return Created(seen[0].identity, seen[0])
 
     def read(
         self, ctx: Context, id: str, inputs: NodeInputs | None, state: NodeState | None
@@ -192,15 +176,39 @@ class Node(Resource[NodeInputs, NodeState]):
     def update(self, ctx: Context, id: str, state: NodeState, old: NodeInputs, new: NodeInputs) -> NodeState:
         """Take the new defaults; a pool named for the first time is made, and one left empty goes as at a delete."""
         node = self._site.node_to_change(ctx, new.uri, "uri")
-        self._ensure_pool(ctx, node, new)
-        if (left := self._pool(state)[0]) != self._pool(new)[0]:
-            node.volumes.remove_pool(ctx, left)
-        return self._observe(ctx, node, new)
+        left, seen = self._pool(state)[0], list[NodeState]()
+        steps = [self._making(node, new), self._looking(node, new, seen)]
+        if left != self._pool(new)[0]:
+            steps.append(_removing(node, left))
+        run(ctx, steps)
+        return seen[0]
 
     def delete(self, ctx: Context, id: str, state: NodeState) -> None:
         """Remove the pool when Kiln made it and it is empty; the machine itself is left as it is."""
         pool, _ = self._pool(state)
-        self._site.node_to_change(ctx, state.uri, "uri").volumes.remove_pool(ctx, pool)
+        run(ctx, [_removing(self._site.node_to_change(ctx, state.uri, "uri"), pool)])
+
+    def _making(self, node: ConnectedNode, inputs: NodeInputs) -> Step:
+        """The step that makes the pool on first need."""
+        pool, _ = self._pool(inputs)
+        made: list[bool] = []
+
+        def make(ctx: Context) -> None:
+            made.append(self._ensure_pool(ctx, node, inputs))
+
+        def remove(ctx: Context) -> None:
+            if any(made):
+                node.volumes.remove_pool(ctx, pool)
+
+        return Step("make storage pool", make, remove)
+
+    def _looking(self, node: ConnectedNode, inputs: NodeInputs, seen: list[NodeState]) -> Step:
+        """The step that looks at the node; what it finds is added to ``seen``."""
+
+        def look(ctx: Context) -> None:
+            seen.append(self._observe(ctx, node, inputs))
+
+        return Step("read facts and probe the accelerator", look)
 
     def _ensure_pool(self, ctx: Context, node: ConnectedNode, inputs: NodeInputs) -> bool:
         """Make the pool on first need; True when it was made. What is wrong with it is told at the property."""
@@ -237,6 +245,15 @@ def _stopped(ctx: Context, node: ConnectedNode, pool: str) -> str | None:
     with suppress(NotFound):
         return None if node.volumes.pool(ctx, pool).active else pool
     return None
+
+
+def _removing(node: ConnectedNode, pool: str) -> Step:
+    """The step that removes a pool when Kiln made it and it is empty."""
+
+    def remove(ctx: Context) -> None:
+        node.volumes.remove_pool(ctx, pool)
+
+    return Step("remove storage pool", remove)
 
 
 def _defaults(inputs: NodeInputs) -> NodeDefaults:

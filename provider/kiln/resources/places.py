@@ -28,10 +28,12 @@ _ID, _TO, _NEXT, _OLD = "id", "movedTo", "movingTo", "old"
 
 @dataclass(frozen=True)
 class Place:
-    """The volume that a disk is in, and the one that it is being moved to, which its guest may have by now."""
+    """The volume that a disk is in, the one that it is being moved to, which its guest may have by now, and the one
+    that it was in before and that is still to be deleted."""
 
     ref: VolumeRef
     next: VolumeRef | None = None
+    old: VolumeRef | None = None
 
 
 def known_as(mark: Mark | None, ref: VolumeRef) -> VolumeRef:
@@ -71,12 +73,12 @@ def find(ctx: Context, volumes: Volumes, id: VolumeRef, seen: VolumeRef | None =
         return _search(ctx, volumes, id, seen)
     to = moved_to(mark)
     if to is None:
-        return Place(id, _entry(mark, _NEXT))
+        return Place(id, _entry(mark, _NEXT), old_copy(mark))
     try:
         there = volumes.read_mark(ctx, to)
     except NotFound:
         return Place(id)
-    return Place(to, _entry(there, _NEXT)) if known_as(there, to) == id else Place(id)
+    return Place(to, _entry(there, _NEXT), old_copy(mark)) if known_as(there, to) == id else Place(id)
 
 
 def told(

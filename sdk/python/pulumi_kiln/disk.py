@@ -284,6 +284,7 @@ class Disk(pulumi.CustomResource):
             __props__.__dict__["backing"] = None
             __props__.__dict__["clone_method"] = None
             __props__.__dict__["kind"] = None
+            __props__.__dict__["moving"] = None
             __props__.__dict__["node_identity"] = None
             __props__.__dict__["path"] = None
             __props__.__dict__["source_digest"] = None
@@ -319,6 +320,7 @@ class Disk(pulumi.CustomResource):
         __props__.__dict__["format"] = None
         __props__.__dict__["image"] = None
         __props__.__dict__["kind"] = None
+        __props__.__dict__["moving"] = None
         __props__.__dict__["name"] = None
         __props__.__dict__["node"] = None
         __props__.__dict__["node_identity"] = None
@@ -394,6 +396,14 @@ class Disk(pulumi.CustomResource):
         Whether a server attaches it as a hard disk or as a CD.
         """
         return pulumi.get(self, "kind")
+
+    @_builtins.property
+    @pulumi.getter
+    def moving(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        The volume that a move which was interrupted left beside the disk, or the disk in. The next `up` finishes the move, or undoes it.
+        """
+        return pulumi.get(self, "moving")
 
     @_builtins.property
     @pulumi.getter

@@ -91,12 +91,13 @@ class Kill(Steps):
             raise Killed
 
 
-def die(world: World, disk: Outcome, when: str, step: str) -> None:
-    """The process that moves the disk to the other pool is killed; the next one knows nothing of it."""
+def die(world: World, disk: Outcome, when: str, step: str, **inputs: Any) -> None:
+    """The process that moves the disk, to the other pool if nothing else is said, is killed; the next one knows nothing
+    of it."""
     with pytest.MonkeyPatch.context() as dying:
         dying.setattr("kiln.framework.steps.undo", lambda ctx, begun: None)
         with pytest.raises(Killed):
-            world.update("Disk", disk, Kill((when, step)), pool=FAST)
+            world.update("Disk", disk, Kill((when, step)), **(inputs or {"pool": FAST}))
     for pool in world.node.volumes.named.values():
         pool.marks = {name: replace(mark, holder=None) for name, mark in pool.marks.items()}
     world.restart()

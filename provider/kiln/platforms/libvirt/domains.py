@@ -63,7 +63,9 @@ class LibvirtDomains:
     def __init__(self, link: Link, contents: Contents) -> None:
         self._link = link
         self._contents = contents
-        self._recent = Recent(link, "read all guests", observe.read_all)
+        self._recent = Recent(
+            link, "read all guests", read_all=observe.read_all, seen=observe.seen, read=observe.read_one
+        )
 
     def changing(self) -> AbstractContextManager[None]:
         """Around a change made to guests by somebody else than this: nothing read before its end is told after it."""
@@ -77,7 +79,7 @@ class LibvirtDomains:
             Path(log).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         document = domain_document(spec, console_log=log)
         try:
-            with self._recent.changing():
+            with self._recent.changing(spec.uuid):
                 return self._link.run(
                     ctx,
                     f"define guest '{spec.name}'",
@@ -97,7 +99,7 @@ class LibvirtDomains:
         self, ctx: Context, uuid: str, overlay: Sequence[OverlaySpec], *, recent: bool = False
     ) -> Sequence[OverlaySpec]:
         """The overlay as the definition has it."""
-        found = self._recent.get(ctx).get(uuid) if recent else None
+        found = self._recent.get(ctx, uuid) if recent else None
         if found is None:
             found = self._with(ctx, "read", uuid, observe.read)
         return told_overlay(found.definition, overlay)
@@ -118,7 +120,7 @@ class LibvirtDomains:
 
     def get(self, ctx: Context, uuid: str, *, recent: bool = False) -> Domain:
         """One guest."""
-        if recent and (found := self._recent.get(ctx).get(uuid)) is not None:
+        if recent and (found := self._recent.get(ctx, uuid)) is not None:
             return found.told()
         return self._with(ctx, "read", uuid, observe.describe)
 
@@ -128,29 +130,29 @@ class LibvirtDomains:
             ctx, f"read guest '{name}'", lambda opened: observe.describe(opened.handle.lookupByName(name))
         )
 
-    def list(self, ctx: Context) -> Sequence[Domain]:
+    def list(self, ctx: Context, *, recent: bool = False) -> Sequence[Domain]:
         """All guests of the node."""
-        found = self._link.run(ctx, "list guests", observe.read_all)
+        found = self._recent.now(ctx) if recent else self._link.run(ctx, "list guests", observe.read_all)
         return [reading.told() for reading in found.values()]
 
     def start(self, ctx: Context, uuid: str, *, with_console: bool = False) -> StreamConsole | None:
         """Start the guest, or resume a paused one."""
-        with self._recent.changing():
+        with self._recent.changing(uuid):
             return lifecycle.start(ctx, self._link, uuid, with_console=with_console)
 
     def shutdown(self, ctx: Context, uuid: str, timeout: float) -> bool:
         """Ask the guest to power off, then force it."""
-        with self._recent.changing():
+        with self._recent.changing(uuid):
             return lifecycle.shutdown(ctx, self._link, uuid, timeout)
 
     def destroy(self, ctx: Context, uuid: str) -> None:
         """Force the guest off."""
-        with self._recent.changing():
+        with self._recent.changing(uuid):
             lifecycle.destroy(ctx, self._link, uuid)
 
     def undefine(self, ctx: Context, uuid: str) -> None:
         """Remove the definition, all that libvirt keeps beside it, and the console's log if it is on this machine."""
-        with self._recent.changing():
+        with self._recent.changing(uuid):
             gone = undefining.undefine(ctx, self._link, uuid)
         if gone is not None and gone.snapshots:
             ctx.log.warning(f"with guest '{gone.name}' go its snapshots: {', '.join(gone.snapshots)}")
@@ -187,7 +189,7 @@ class LibvirtDomains:
 
     def detach_disk(self, ctx: Context, uuid: str, target: str) -> None:
         """Remove a disk or CD from the live and the persistent definition."""
-        with self._recent.changing():
+        with self._recent.changing(uuid):
             devices.detach_disk(ctx, self._link, uuid, target)
 
     def plug(self, ctx: Context, uuid: str, device: DiskSpec | NicSpec, settings: Mapping[str, str]) -> None:
@@ -196,7 +198,7 @@ class LibvirtDomains:
 
     def unplug(self, ctx: Context, uuid: str, device: DomainDisk | DomainNic) -> None:
         """Take a device from the running guest."""
-        with self._recent.changing():
+        with self._recent.changing(uuid):
             devices.unplug(ctx, self._link, uuid, device)
 
     def replug(self, ctx: Context, uuid: str, device: DiskSpec | NicSpec, settings: Mapping[str, str]) -> None:
@@ -209,7 +211,7 @@ class LibvirtDomains:
 
     def balloon(self, ctx: Context, uuid: str, size: int) -> None:
         """Have the running guest give back memory, or take it again."""
-        with self._recent.changing():
+        with self._recent.changing(uuid):
             resize.balloon(ctx, self._link, uuid, size)
 
     def spare_memory(self, ctx: Context, uuid: str) -> int | None:
@@ -229,7 +231,8 @@ class LibvirtDomains:
 
     def users(self, ctx: Context, path: str) -> Sequence[str]:
         """The names of the running guests that have the disk at ``path``."""
-        return self._link.run(ctx, f"look who uses {path}", lambda opened: devices.users(opened, path))
+        guests = self.list(ctx, recent=True)
+        return [one.name for one in guests if one.live and any(disk.path == path for disk in one.live.disks)]
 
     def addresses(self, ctx: Context, uuid: str) -> Sequence[Address]:
         """The guest's addresses."""
@@ -261,7 +264,7 @@ class LibvirtDomains:
         logs.delete(ctx, self._link, log)
 
     def _change(self, ctx: Context, verb: str, uuid: str, work: Callable[[Any], T]) -> T:
-        with self._recent.changing():
+        with self._recent.changing(uuid):
             return self._with(ctx, verb, uuid, work)
 
     def _with(self, ctx: Context, verb: str, uuid: str, work: Callable[[Any], T]) -> T:

@@ -7,14 +7,14 @@ from dataclasses import replace
 from kiln.framework.context import Context
 from kiln.framework.errors import PartialCreate
 from kiln.framework.plan import Change
-from kiln.framework.steps import KeptFailure, run
+from kiln.framework.steps import KeptFailure, Step, run
 from kiln.framework.units import Size
 from kiln.framework.values import UNKNOWN, render_path
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef
 from kiln.resources.disk.model import DiskInputs, DiskState
 from kiln.resources.disk.moving import Hop, Move, next_hop
-from kiln.resources.disk.releasing import finish
+from kiln.resources.disk.releasing import copy_at_home, delete_old, finish
 from kiln.resources.disk.uses import has_gone, how, refuse_moving, where
 from kiln.resources.ownership import new_mark
 from kiln.resources.places import find, place_of, told
@@ -64,9 +64,11 @@ def moved(ctx: Context, site: Site, node: Node, id: VolumeRef, state: DiskState,
 
 def recover(ctx: Context, node: Node, id: VolumeRef, state: DiskState) -> None:
     """End a move of the disk known as ``id`` that died: finish it where a guest has the copy, else undo it."""
-    finish(ctx, node, id)
+    run(ctx, [Step("finish earlier move", lambda ctx: finish(ctx, node, id))])
     volumes, place = node.volumes, find(ctx, node.volumes, id)
     if place.next is None:
+        if lost := copy_at_home(ctx, volumes, id, place):
+            run(ctx, [Step("discard copy", lambda ctx: delete_old(ctx, node, id, lost))])
         return
     old, mark = volumes.get(ctx, place.ref), volumes.read_mark(ctx, place.ref)
     made = new_mark(ctx, "disk", seconds=_SECONDS, info=_info(ctx, node, old, state))
@@ -74,8 +76,14 @@ def recover(ctx: Context, node: Node, id: VolumeRef, state: DiskState) -> None:
     if has_gone(ctx, node, place.ref, place.next):
         run(ctx, move.rest(ctx))
     elif mark is not None:
-        move.discard(ctx)
-        volumes.write_mark(ctx, place.ref, replace(mark, info=told(mark.info, id=id)))
+        stays = replace(mark, info=told(mark.info, id=id))
+        run(
+            ctx,
+            [
+                Step("discard copy", move.discard),
+                Step("recall move", lambda ctx: volumes.write_mark(ctx, place.ref, stays)),
+            ],
+        )
 
 
 def as_it_is(state: DiskState, new: DiskInputs, volume: Volume) -> DiskState:
@@ -86,6 +94,7 @@ def as_it_is(state: DiskState, new: DiskInputs, volume: Volume) -> DiskState:
         "stored_format": volume.format,
         "allocation": Size.of(volume.allocation),
         "backing": volume.backing,
+        "moving": None,
         "clone_method": _MOVED_WHOLE if state.backing and not volume.backing else state.clone_method,
     }
     return state.model_copy(update={**dict(new), **seen})

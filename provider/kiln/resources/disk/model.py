@@ -81,3 +81,8 @@ class DiskState(DiskInputs):
     kind: Literal["disk", "iso"] = out("Whether a server attaches it as a hard disk or as a CD.")
     backing: str | None = out("Path of the file this disk is an overlay of.", changes_with=_PLACE)
     clone_method: str | None = out("How the disk was cloned from its image, and why.", changes_with=_PLACE)
+    moving: str | None = out(
+        "The volume that a move which was interrupted left beside the disk, or the disk in. The next `up` finishes the"
+        " move, or undoes it.",
+        unfinished="its interrupted move is finished, or undone",
+    )

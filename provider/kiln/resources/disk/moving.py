@@ -49,7 +49,12 @@ def next_hop(now: Volume, to: VolumeRef, format: Format | None) -> Hop | None:
         return Hop(to, format)
     if format in (None, _format(now)):
         return None
-    return Hop(replace(to, name=f"{to.name}.moving"), format)
+    return Hop(aside(to), format)
+
+
+def aside(ref: VolumeRef) -> VolumeRef:
+    """Where a disk is on its way to another format in the same place."""
+    return replace(ref, name=f"{ref.name}.moving")
 
 
 def _format(volume: Volume) -> Format:

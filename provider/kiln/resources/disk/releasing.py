@@ -8,7 +8,7 @@ from dataclasses import replace
 from kiln.framework.context import Context
 from kiln.framework.errors import NotFound, Refused
 from kiln.ports.nodes import Node
-from kiln.ports.volumes import VolumeRef
+from kiln.ports.volumes import VolumeRef, Volumes
 from kiln.resources import places
 from kiln.resources.disk.uses import uses
 from kiln.resources.names import listed
@@ -26,6 +26,17 @@ def finish(ctx: Context, node: Node, id: VolumeRef) -> None:
     delete_old(ctx, node, id, old)
     told = places.told(mark.info, id=id, to=places.moved_to(mark))
     node.volumes.write_mark(ctx, id, replace(mark, info=told))
+
+
+def copy_at_home(ctx: Context, volumes: Volumes, id: VolumeRef, place: places.Place) -> VolumeRef | None:
+    """The volume under the id of a disk that is elsewhere: a copy that a move back to there left, which died before it
+    was announced."""
+    if id in (place.ref, place.next):
+        return None
+    try:
+        return id if volumes.exists(ctx, id) else None
+    except NotFound:  # its pool is gone
+        return None
 
 
 def release(ctx: Context, node: Node, id: VolumeRef, place: VolumeRef, *, keep: bool = False) -> None:

@@ -21,12 +21,13 @@ from kiln.resources import cloning, content
 from kiln.resources.disk.changing import MOVES, as_it_is, look_at_move, moved, recover
 from kiln.resources.disk.making import Made, filling, state_of, wanted
 from kiln.resources.disk.model import DiskInputs, DiskState
-from kiln.resources.disk.releasing import release
-from kiln.resources.disk.uses import where
+from kiln.resources.disk.moving import aside
+from kiln.resources.disk.releasing import copy_at_home, release
+from kiln.resources.disk.uses import volume_at
 from kiln.resources.names import listed, split_import_id, volume_id, volume_ref
 from kiln.resources.origin import known_source, origin
 from kiln.resources.ownership import Claim, finished, new_mark, refuse_overlaid, tell_users
-from kiln.resources.places import place_of
+from kiln.resources.places import Place, find, place_of
 from kiln.resources.site import Site, require_known_pool
 
 
@@ -164,24 +165,30 @@ class Disk(Resource[DiskInputs, DiskState]):
         natural, uri = split_import_id(id, inputs.node if inputs is not None and inputs.node else self._site.uri)
         node = self._site.node(ctx, uri)
         seen = VolumeRef(inputs.pool, inputs.name) if inputs is not None and state is not None else None
-        ref = where(ctx, node, volume_ref(natural, "id"), seen)
+        place = find(ctx, node.volumes, volume_ref(natural, "id"), seen)
+        ref = volume_at(ctx, node, place)
         try:
-            volume = node.volumes.get(ctx, ref)
+            volume = node.volumes.get(ctx, ref, recent=True)
         except NotFound:
             require_known_pool(ctx, node, ref.pool)
             return None
         if inputs is None or state is None:
             return self._imported(ctx, node, volume, natural, uri)
         size = Size.of(volume.virtual_size)
-        drift: dict[str, object] = {"node": uri, "pool": ref.pool, "name": ref.name}
+        stays = VolumeRef(ref.pool, inputs.name)
+        home = stays if ref == aside(stays) else ref
+        drift: dict[str, object] = {"node": uri, "pool": home.pool, "name": home.name}
         if inputs.size is not None and inputs.size.bytes != volume.virtual_size:
             drift["size"] = size
+        if inputs.format is not None and inputs.format != volume.format and state.kind == "disk":
+            drift["format"] = volume.format  # a move that was not finished
         known = inputs.model_copy(update=drift)
         kept = {
             "path": volume.path,
             "virtual_size": size,
             "stored_format": volume.format,
             "backing": volume.backing,
+            "moving": _left_of_move(place, home, copy_at_home(ctx, node.volumes, volume_ref(natural, "id"), place)),
         }
         return Found(natural, known, state.model_copy(update={**dict(known), **kept}))
 
@@ -209,10 +216,16 @@ class Disk(Resource[DiskInputs, DiskState]):
         node = self._site.node_to_change(ctx, new.node)
         volumes, domains = node.volumes, node.domains
         volume = moved(ctx, self._site, node, volume_ref(id, "id"), state, new)
-        if new.size is not None and new.size.bytes != volume.virtual_size:
-            with cloning.sizing(new.size, "size"):
-                if new.size.bytes < volume.virtual_size or not domains.resize_disk(ctx, volume.path, new.size.bytes):
-                    cloning.grow(ctx, volumes, volume.ref, new.size.bytes)
+        size = new.size
+
+        def grow(ctx: Context) -> None:
+            assert size is not None
+            with cloning.sizing(size, "size"):
+                if size.bytes < volume.virtual_size or not domains.resize_disk(ctx, volume.path, size.bytes):
+                    cloning.grow(ctx, volumes, volume.ref, size.bytes)
+
+        if size is not None and size.bytes != volume.virtual_size:
+            run(ctx, [Step("grow volume", grow)])
             volume = volumes.get(ctx, volume.ref)
         return as_it_is(state, new, volume)
 
@@ -222,12 +235,12 @@ class Disk(Resource[DiskInputs, DiskState]):
         recover(ctx, node, ref, state)
         place = place_of(ctx, node.volumes, ref)
         if state.deletion_policy == "retain":
-            release(ctx, node, ref, place, keep=True)
+            run(ctx, [Step("let go of volume", lambda ctx: release(ctx, node, ref, place, keep=True))])
             ctx.log.info(f"disk '{place}' stays on {state.node} and is nobody's now; `pulumi import` takes it back")
             return
         refuse_overlaid(ctx, node.volumes, place, "disk")
         self._refuse_running(ctx, node, place, state)
-        release(ctx, node, ref, place)
+        run(ctx, [Step("delete volume", lambda ctx: release(ctx, node, ref, place))])
 
     def _refuse_running(self, ctx: Context, node: Node, place: VolumeRef, state: DiskState) -> None:
         """Refuse to delete a disk under a running guest, which would write on into a file without a name."""
@@ -240,6 +253,12 @@ class Disk(Resource[DiskInputs, DiskState]):
                 cause=f"the running guest '{guest}' has it attached",
                 action="take it out of that server's 'disks' in an `up` of its own, or stop the guest",
             )
+
+
+def _left_of_move(place: Place, home: VolumeRef, copy: VolumeRef | None) -> str | None:
+    """The volume that an interrupted move left elsewhere than where the disk belongs."""
+    other = next((one for one in (place.ref, place.next, place.old, copy) if one not in (None, home)), None)
+    return None if other is None else str(other)
 
 
 def _told_of_size(change: Change, state: DiskState, new: DiskInputs) -> Change:

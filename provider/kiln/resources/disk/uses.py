@@ -11,7 +11,7 @@ from kiln.ports.domains import DomainDisk
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef
 from kiln.resources.ownership import refuse_overlaid
-from kiln.resources.places import find
+from kiln.resources.places import Place, find
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,13 @@ def uses(ctx: Context, node: Node, path: str) -> list[Use]:
     return found
 
 
-def where(ctx: Context, node: Node, id: VolumeRef, seen: VolumeRef | None = None) -> VolumeRef:
-    """The volume that the disk known as ``id`` is in; while it is moved, what its guest has. ``seen`` is where it was
-    when it was last looked at."""
-    place = find(ctx, node.volumes, id, seen)
+def where(ctx: Context, node: Node, id: VolumeRef) -> VolumeRef:
+    """The volume that the disk known as ``id`` is in; while it is moved, what its guest has."""
+    return volume_at(ctx, node, find(ctx, node.volumes, id))
+
+
+def volume_at(ctx: Context, node: Node, place: Place) -> VolumeRef:
+    """The volume that the disk which is there is in; while it is moved, what its guest has."""
     return place.next if place.next is not None and has_gone(ctx, node, place.ref, place.next) else place.ref
 
 

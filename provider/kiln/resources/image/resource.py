@@ -11,7 +11,7 @@ from kiln.framework.errors import InputError, NotFound
 from kiln.framework.model import parse
 from kiln.framework.plan import Change, Plan, compare
 from kiln.framework.resource import Created, Found, Resource
-from kiln.framework.steps import run
+from kiln.framework.steps import Step, run
 from kiln.framework.values import UNKNOWN
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef
@@ -150,14 +150,15 @@ class Image(Resource[ImageInputs, ImageState]):
         mark = volumes.read_mark(ctx, ref)
         if mark is not None:
             info = {key: value for key, value in mark.info.items() if key not in TOLD}
-            volumes.write_mark(ctx, ref, replace(mark, info=info | told(new, state.source_digest)))
+            says = replace(mark, info=info | told(new, state.source_digest))
+            run(ctx, [Step("rewrite mark", lambda ctx: volumes.write_mark(ctx, ref, says))])
         return state.model_copy(update=dict(new))
 
     def delete(self, ctx: Context, id: str, state: ImageState) -> None:
         """Delete the image and its kernel; refused while a disk on the node is an overlay of it."""
         volumes, ref = self._site.node_to_change(ctx, state.node).volumes, volume_ref(id, "id")
         refuse_overlaid(ctx, volumes, ref, "image")
-        release_image(ctx, volumes, ref)
+        run(ctx, [Step("delete image", lambda ctx: release_image(ctx, volumes, ref))])
 
 
 def _check_architecture(inputs: ImageInputs, arch: str) -> None:

@@ -55,7 +55,7 @@ def storing(ctx: Context, site: Site, node: Node, inputs: ImageInputs, stored: S
             wanted = content.Wanted(source, kind)
             stored.files[kind] = content.store_file(ctx, site, volumes, file, wanted, mark)
 
-        return Step(f"store {kind}", do, claim.give_back)
+        return Step("store", do, claim.give_back, of=kind)
 
     def done(ctx: Context) -> None:
         for kind, file in stored.files.items():

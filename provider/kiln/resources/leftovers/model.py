@@ -35,11 +35,11 @@ class Leftover:
 
 def why_marked(mark: Mark, id: str, known: Collection[str] | None) -> str | None:
     """Why an object with ``mark`` is left over, None when it is not."""
+    if known is not None and id in known:  # unfinished as it may be, the next run finishes it
+        return None
     if mark.phase == "creating":
         return None if held(mark) else "an operation that died left it unfinished"
-    if known is not None and id not in known:
-        return "no given stack holds it"
-    return None
+    return "no given stack holds it" if known is not None else None
 
 
 def require_unchanged(what: str, found: Mark, now: Mark | None) -> None:

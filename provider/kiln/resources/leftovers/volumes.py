@@ -40,14 +40,15 @@ def volumes(
 def _why(
     ref: VolumeRef, mark: Mark, path: str | None, known: Collection[str] | None, names: Collection[str]
 ) -> str | None:
-    id = str(known_as(mark, ref))
     if mark.phase == "creating":
-        return why_marked(mark, id, known)
+        return why_marked(mark, str(ref), known)
     if path is None:
         return "a mark without its volume"
     match mark.role:
         case "image" | "disk":
-            return None if known is not None and str(ref) in known else why_marked(mark, id, known)
+            return (
+                None if known is not None and str(ref) in known else why_marked(mark, str(known_as(mark, ref)), known)
+            )
         case "root":
             # No state names a root disk: it is kept for the server it was made for, which takes it back.
             return why_marked(mark, mark.urn, known)

@@ -53,6 +53,14 @@ def changing(ctx: Context, node: Node, before: Network, spec: NetworkSpec, autos
     ]
 
 
+def ending(node: Node, uuid: str) -> list[Step]:
+    """The steps that make an end of a network that no guest is on."""
+    return [
+        Step("stop network", lambda ctx: node.networks.stop(ctx, uuid)),
+        Step("undefine network", lambda ctx: node.networks.undefine(ctx, uuid)),
+    ]
+
+
 def _way_back(ctx: Context, node: Node, before: Network) -> Callable[[Context], None]:
     """What puts a network back to what it is now, in the words of the one who defined it. Raises NotFound."""
     networks, uuid = node.networks, before.uuid

@@ -136,7 +136,7 @@ class Network(Resource[NetworkInputs, NetworkState]):
             life.refuse_used(ctx, node, node.networks.by_uuid(ctx, id))
         except NotFound:
             return
-        life.remove(ctx, node, id)
+        run(ctx, life.ending(node, id))
 
 
 def _is_so(change: Change, state: NetworkState, new: NetworkInputs) -> bool:

@@ -23,8 +23,12 @@ class Work:
     """What the steps of one operation know and leave for each other.
 
     ``before`` is the definition of a guest that runs with it and is about to be restarted with another. ``instance`` is
-    cloud-init's id of the instance that the guest boots as. ``waits`` are the properties that a guest which runs on is
-    to have at its next start. ``hidden`` are values that no error may show.
+    cloud-init's id of the instance that the guest boots as. ``loose_seed`` is one that is attached no more.
+    ``hidden`` are values that no error may show.
+
+    Of an update, ``restarts`` says that a guest that is on has to be off before it has what it is to become, ``is_off``
+    that it is or was, and ``is_defined`` that the new definition is there. ``waits`` are the properties that a guest
+    which runs on is to have at its next start.
     """
 
     inputs: ServerInputs
@@ -35,6 +39,7 @@ class Work:
     root: Attached | None = None
     disks: Sequence[Attached] = ()
     seed: Attached | None = None
+    loose_seed: VolumeRef | None = None
     instance: str = ""
     password: str | None = field(default=None, repr=False)
     vnc_password: str | None = field(default=None, repr=False)
@@ -48,6 +53,9 @@ class Work:
     addresses: list[str] = field(default_factory=list)
     before: Definition | None = None
     is_put_back: bool = False
+    restarts: bool = False
+    is_defined: bool = False
+    is_off: bool = False
     cannot_put_back: KilnError | None = None
 
     def saw(self, domain: Domain) -> None:

@@ -23,7 +23,7 @@ from kiln.resources.server.overlay import blaming
 from kiln.resources.server.resizing import resizable_now, resizing
 from kiln.resources.server.sizing import resizes
 
-_APART = frozenset(
+APART = frozenset(
     {
         "disk_size",
         "node",
@@ -56,17 +56,18 @@ def changing(ctx: Context, node: Node, work: Work, changed: set[str], state: Ser
     changed = changed | {"first_boot"} if again else changed - {"first_boot"}
     name = {"name"} if domain.name != new.name else set()  # a program may state the one that it was given on the node
     sized = resizable_now(ctx, node, domain, new)
-    way = course(domain, state, new, changed - _APART - HOT - sized - {"name"} | name, changed & HOT)
-    work.waits, restarts, renamed = way.waits, way.restarts, domain.name != way.name
+    way = course(domain, state, new, changed - APART - HOT - sized - {"name"} | name, changed & HOT)
+    work.waits, work.restarts = way.waits, way.restarts
+    restarts, renamed = way.restarts, domain.name != way.name
     stays_on = new.power_state == "running" and not restarts
     hot = plugged(domain, spec_of(work, work.mark), new) if stays_on and not way.full and (changed | left) & HOT else []
     sizes = resizes(domain, new, sized & (changed | {*(state.unfinished or ())})) if stays_on else []
-    redefine = bool(state.transient or left or changed - _APART)
-    if redefine or "disk_size" in changed:
+    redefine = bool(state.transient or left or changed - APART)
+    if redefine or _grows(work, changed):
         wanted = {disk.chain[0].path for disk in spec_of(work, work.mark).disks}
         external_snapshots.refuse_to_redefine(node, domain, wanted)
     steps = life.telling_again(node, work, new_mark(ctx, "seed")) if again else []
-    if "disk_size" in changed and new.disk_size is not None and work.root is not None:
+    if _grows(work, changed):
         steps.append(Step("grow root disk", lambda ctx: _grow_root(ctx, node, work)))
     off = [Step("shut down", lambda ctx: _shutdown(ctx, node, work))]
     if renamed:
@@ -79,8 +80,16 @@ def changing(ctx: Context, node: Node, work: Work, changed: set[str], state: Ser
     if "description" in changed and not redefine:
         steps.append(Step("set description", lambda ctx: node.domains.set_description(ctx, work.uuid, new.description)))
     plugging = resizing(node, work, sizes)
-    plugging += [Step(str(change), partial(_apply, node=node, work=work, change=change)) for change in hot]
+    plugging += [_plugging(node, work, change) for change in hot]
     return steps + life.starting(node, work, plugging)
+
+
+def _grows(work: Work, changed: set[str]) -> bool:
+    """Whether the root disk gets another size: one that is asked for now, or that a failed update did not get to."""
+    size, root = work.inputs.disk_size, work.root
+    if size is None or root is None:
+        return False
+    return "disk_size" in changed or root.chain[0].virtual_size < size.bytes
 
 
 def _told_again(changed: set[str], left: set[str], new: ServerInputs, *, under_way: bool) -> bool:
@@ -95,6 +104,18 @@ def _redefine(ctx: Context, node: Node, work: Work, name: str, *, keep: bool) ->
         work.before = node.domains.definition(ctx, work.uuid)
     with blaming(work.inputs, work.hidden):
         work.saw(node.domains.define(ctx, replace(spec_of(work, work.mark), name=name)))
+    work.is_defined = True
+
+
+def _plugging(node: Node, work: Work, change: HotChange) -> Step:
+    do, of = partial(_apply, node=node, work=work, change=change), change.device.called
+    match change:
+        case Unplug():
+            return Step("unplug", do, of=of)
+        case Plug():
+            return Step("plug", do, of=of)
+        case Replug():
+            return Step("change", do, of=of)
 
 
 def _apply(ctx: Context, node: Node, work: Work, change: HotChange) -> None:
@@ -123,3 +144,4 @@ def _shutdown(ctx: Context, node: Node, work: Work) -> None:
     ctx.log.status(f"shutting down (up to {work.inputs.shutdown_timeout} s)")
     if not node.domains.shutdown(ctx, work.uuid, float(work.inputs.shutdown_timeout)):
         ctx.log.warning("the guest did not shut down by itself and was forced off")
+    work.is_off = True

@@ -16,6 +16,7 @@ from kiln.ports.volumes import Volume, VolumeRef
 from kiln.resources.names import volume_ref
 from kiln.resources.places import known_as
 from kiln.resources.server import devices, imported, overlay, storage
+from kiln.resources.server.asked import kept
 from kiln.resources.server.growth import defined_sizes, live_sizes
 from kiln.resources.server.known import Known
 from kiln.resources.server.layout import mac_address
@@ -74,8 +75,16 @@ def inputs_now(ctx: Context, node: Node, domain: Domain, known: Known, root: Vol
         had = node.domains.overlaid(ctx, domain.uuid, overlay.specs(base), recent=True)
         drift["xml_overlay"] = [overlay.stated(spec) for spec in had]
     own = _Own(*storage.own_refs(ctx, node.volumes, base, domain), root)
-    view = _seen(domain, base)
-    return base.model_copy(update=drift | _hardware_drift(ctx, node, (domain.uuid, own), view, base, known.state))
+    drift |= _hardware_drift(ctx, node, (domain.uuid, own), _seen(domain, base), base, known.state)
+    return base.model_copy(update=drift | _not_restarted(domain, base, known.state))
+
+
+def _not_restarted(domain: Domain, base: ServerInputs, state: ServerState | None) -> dict[str, object]:
+    """What a guest runs with that is to be restarted with its new definition, where an update failed before it was: as
+    the state says."""
+    if state is None or base.restart_policy != "allowed":
+        return {}
+    return {field: getattr(state, field) for field in kept(domain, state)}
 
 
 def _seen(domain: Domain, base: ServerInputs) -> _View:
@@ -189,7 +198,7 @@ def _id_at(ctx: Context, node: Node, path: str, stated: Sequence[str]) -> str:
     """The id of the volume at a path, also of one that is deleted or in a stopped pool and that is ``stated``, or the
     path where no pool knows it."""
     try:
-        ref = node.volumes.by_path(ctx, path).ref
+        ref = node.volumes.by_path(ctx, path, recent=True).ref
         return str(ref if str(ref) in stated else known_as(node.volumes.read_mark(ctx, ref), ref))
     except NotFound:
         return next((id for id in stated if _would_lie_at(ctx, node, id, path)), path)

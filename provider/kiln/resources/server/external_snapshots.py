@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from kiln.framework.context import Context
-from kiln.framework.errors import NotFound, Refused
+from kiln.framework.errors import Refused
 from kiln.ports.domains import Domain, DomainDisk
 from kiln.ports.nodes import Node
-from kiln.ports.volumes import VolumeRef
+from kiln.ports.volumes import VolumeRef, Volumes
 
 
 def refuse_to_redefine(node: Node, domain: Domain, wanted: Collection[str]) -> None:
@@ -34,11 +34,9 @@ def overlays_of(domain: Domain, paths: Collection[str]) -> list[DomainDisk]:
     return list({disk.path: disk for disk in found}.values())
 
 
-def overlays_left(ctx: Context, node: Node, uuid: str, own: Collection[VolumeRef]) -> list[str]:
+def overlays_left(ctx: Context, volumes: Volumes, domain: Domain | None, own: Collection[VolumeRef]) -> list[str]:
     """The paths of a guest's overlays of its ``own`` volumes, which stay on the node when these are deleted."""
-    try:
-        domain = node.domains.get(ctx, uuid)
-        paths = {node.volumes.get(ctx, ref).path for ref in own if node.volumes.exists(ctx, ref)}
-    except NotFound:
+    if domain is None:
         return []
+    paths = {volumes.get(ctx, ref).path for ref in own if volumes.exists(ctx, ref)}
     return [disk.path for disk in overlays_of(domain, paths) if disk.path is not None]

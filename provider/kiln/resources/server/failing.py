@@ -8,6 +8,7 @@ from kiln.framework.model import alias_of
 from kiln.ports.nodes import Node
 from kiln.resources.server import observe
 from kiln.resources.server.build import Work
+from kiln.resources.server.changing import APART, HOT
 from kiln.resources.server.known import Known
 from kiln.resources.server.life import settle_seed
 from kiln.resources.server.model import ServerInputs, ServerState
@@ -21,7 +22,7 @@ def state_left(
     """The state after ``error`` ended an update of the fields ``changed``; ``state`` is the one before it.
 
     A guest that was put back is told as it is now, so that the next run finds the same to change, and nothing if the
-    program goes back. Any other is told as it was to become, with what is not finished.
+    program goes back. Any other is told as it was to become as far as it has that, with what is not finished.
     """
     calm = ctx.unhurried(_LOOK_SECONDS)
     settle_seed(calm, node, work)
@@ -33,15 +34,22 @@ def state_left(
         now = observe.found(calm, node, work.domain, known).state
         left = {*(now.unfinished or ()), *(state.unfinished or ())}
         return now.model_copy(update={"unfinished": sorted(left) or None})
-    return _unfinished(observe.state(node, work), changed, state)
+    return _unfinished(observe.state(node, work), work, changed, state)
 
 
-def _unfinished(left: ServerState, changed: set[str], before: ServerState) -> ServerState:
-    """The state after a failed update. It calls for another one also if the program goes back to what it was, and what
-    waited for a restart ``before`` still does, which may be allowed now."""
+def _unfinished(left: ServerState, work: Work, changed: set[str], before: ServerState) -> ServerState:
+    """The state after a failed update. It calls for another one also if the program goes back to what it was.
+
+    A guest that has not got its new definition, or was to be restarted with it and was not, is told as it was
+    ``before``, so that the next run plans that restart, or refuses it; what waited for one still does. What a guest
+    that runs on is given and rid of is told as asked for: the next run gives it the rest.
+    """
+    has_it = work.is_defined and (work.is_off or not work.restarts)
+    undone = set() if has_it else changed - (APART if work.restarts else APART | HOT)
+    waits = left.pending_restart or (None if has_it else before.pending_restart)
     unfinished = {alias_of(ServerInputs, field) for field in changed} | set(left.unfinished or ())
-    waits = left.pending_restart or before.pending_restart
-    return left.model_copy(update={"unfinished": sorted(unfinished), "pending_restart": waits})
+    told = {field: getattr(before, field) for field in undone}
+    return left.model_copy(update={**told, "unfinished": sorted(unfinished), "pending_restart": waits})
 
 
 def _look_again(ctx: Context, node: Node, work: Work) -> None:

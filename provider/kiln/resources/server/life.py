@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -13,6 +14,7 @@ from kiln.ports.definition import Definition
 from kiln.ports.domains import Console, Domain
 from kiln.ports.marks import Mark
 from kiln.ports.nodes import Node
+from kiln.ports.volumes import VolumeRef
 from kiln.resources import cloning
 from kiln.resources.ownership import Claim, finished, refuse_taken, release_volume, tell_users
 from kiln.resources.server import orphans, seeds, storage, waiting
@@ -49,8 +51,16 @@ def telling_again(node: Node, work: Work, mark: Mark) -> list[Step]:
     work.instance = f"{storage.instance_id(work.uuid)}-{mark.operation}"
     info = {**mark.info, "instance": work.instance}
     mark = storage.with_kind(replace(mark, operation=work.mark.operation, info=info), "iso")
-    steps = [] if work.seed is None else [Step("remove old seed", lambda ctx: _drop_attached_seed(ctx, node, work))]
+    steps = _deleting_loose_seed(node, work)
+    if work.seed is not None:
+        steps.append(Step("remove old seed", lambda ctx: _drop_attached_seed(ctx, node, work)))
     return [*steps, _seeding(node, work, mark)]
+
+
+def _deleting_loose_seed(node: Node, work: Work) -> list[Step]:
+    """The step that deletes a seed that is attached no more, if there is one left to delete."""
+    ref, work.loose_seed = work.loose_seed, None
+    return [] if ref is None else [Step("delete old seed", lambda ctx: release_volume(ctx, node.volumes, ref))]
 
 
 def _seeding(node: Node, work: Work, mark: Mark) -> Step:
@@ -68,7 +78,7 @@ def starting(node: Node, work: Work, plugging: Sequence[Step] = ()) -> list[Step
         steps += [
             Step("start", lambda ctx: _start(ctx, node, work)),
             *plugging,
-            Step(f"wait for {inputs.wait_for}", lambda ctx: waiting.wait(ctx, node, work)),
+            Step("wait for", lambda ctx: waiting.wait(ctx, node, work), of=inputs.wait_for),
             Step("remove seed", lambda ctx: remove_seed(ctx, node, work)),
         ]
     return steps
@@ -76,7 +86,29 @@ def starting(node: Node, work: Work, plugging: Sequence[Step] = ()) -> list[Step
 
 def settling(node: Node, work: Work) -> list[Step]:
     """The guest and its volumes are somebody's from now on."""
-    return [Step("mark done", lambda ctx: mark_done(ctx, node, work)), Step("look", lambda ctx: _look(ctx, node, work))]
+    return [
+        *_deleting_loose_seed(node, work),
+        Step("mark done", lambda ctx: mark_done(ctx, node, work)),
+        Step("look", lambda ctx: _look(ctx, node, work)),
+    ]
+
+
+def ending(node: Node, uuid: str, timeout: float, own: Sequence[VolumeRef]) -> list[Step]:
+    """The guest is off after ``timeout`` seconds at most, and goes with the volumes that belong to it."""
+
+    def shut_down(ctx: Context) -> None:
+        with suppress(NotFound):
+            node.domains.shutdown(ctx, uuid, timeout)
+
+    def undefine(ctx: Context) -> None:
+        with suppress(NotFound):
+            node.domains.undefine(ctx, uuid)
+
+    return [
+        Step("shut down", shut_down),
+        Step("undefine domain", undefine),
+        *(Step("delete volume", partial(release_volume, volumes=node.volumes, ref=ref), of=str(ref)) for ref in own),
+    ]
 
 
 def settle(ctx: Context, node: Node, work: Work) -> None:

@@ -15,7 +15,7 @@ from kiln.resources.server.build import Work
 from kiln.resources.server.drift import inputs_now, root_of
 from kiln.resources.server.known import Known
 from kiln.resources.server.model import Console, Interface, ServerInputs, ServerState
-from kiln.resources.server.pending import pending, unfinished
+from kiln.resources.server.pending import pending, still_waiting, unfinished
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def found(ctx: Context, node: Node, domain: Domain, known: Known) -> Found[Serve
 
 def _state(node: Node, inputs: ServerInputs, domain: Domain, rest: _Rest, waited: Collection[str]) -> ServerState:
     """The state; ``waited`` are the properties known to wait for a restart."""
-    waits = pending(domain, inputs, waited) if inputs.restart_policy != "allowed" else []
+    waits = (still_waiting if inputs.restart_policy == "allowed" else pending)(domain, inputs, waited)
     graphical = domain.graphics == "vnc"
     places = [(disk.boot_order, disk.target) for disk in domain.disks] + [(n.boot_order, n.mac) for n in domain.nics]
     return ServerState(

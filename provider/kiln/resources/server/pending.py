@@ -13,7 +13,7 @@ from kiln.framework.model import alias_of, places
 from kiln.framework.values import UNKNOWN
 from kiln.ports.domains import Domain, DomainDisk, Live
 from kiln.resources.server import devices, drift, storage
-from kiln.resources.server.asked import SEEN, digests
+from kiln.resources.server.asked import SEEN, digests, kept
 from kiln.resources.server.growth import runs_with
 from kiln.resources.server.model import ServerInputs
 from kiln.resources.server.sizing import resizable_as_defined
@@ -29,9 +29,7 @@ def has_already(domain: Domain | None, inputs: ServerInputs, field: str) -> bool
         return runs_with(domain, field, wanted)
     if field == "image":
         return _has_root(live.disks, inputs)
-    key = alias_of(ServerInputs, field)
-    started, defined = live.asked.get(key), domain.asked.get(key)
-    return started is not None and started != defined and started == digests(inputs).get(key)
+    return field in kept(domain, inputs)
 
 
 def pending(domain: Domain, inputs: ServerInputs, before: Collection[str] = ()) -> list[str]:
@@ -55,11 +53,18 @@ def pending(domain: Domain, inputs: ServerInputs, before: Collection[str] = ()) 
     return in_order(found)
 
 
+def still_waiting(domain: Domain, inputs: ServerInputs, before: Collection[str]) -> list[str]:
+    """Those ``before`` that still wait for a restart, which is allowed by now and was not made: a failed update did not
+    get to it, and no refresh sees them in the guest."""
+    hidden = {*digests(inputs), "firstBoot"}.intersection(before)
+    return [name for name in pending(domain, inputs, before) if name in hidden]
+
+
 def unfinished(domain: Domain, inputs: ServerInputs) -> list[str]:
     """The properties that a running guest has otherwise than its definition and that the next update puts right: it
     restarts no guest for them."""
     if inputs.restart_policy == "allowed" or domain.live is None:
-        return drift.waiting(domain)
+        return in_order({*drift.waiting(domain), *(alias_of(ServerInputs, field) for field in kept(domain, inputs))})
     plugged = devices.unplugged(domain, inputs) if devices.fits(domain, inputs) else []
     return in_order({*plugged, *(_sized(domain) & resizable_as_defined(domain))})
 

@@ -7,6 +7,7 @@ from functools import partial
 
 from kiln.framework.context import Context
 from kiln.framework.steps import Step
+from kiln.framework.units import Size
 from kiln.ports.domains import Domain
 from kiln.ports.nodes import Node
 from kiln.resources.server import onlining
@@ -31,7 +32,18 @@ def resizable_now(ctx: Context, node: Node, domain: Domain, new: ServerInputs) -
 
 def resizing(node: Node, work: Work, changes: Sequence[Resize]) -> list[Step]:
     """A step for each change."""
-    return [Step(str(change), partial(_apply, node=node, work=work, change=change)) for change in changes]
+    return [_resizing(node, work, change) for change in changes]
+
+
+def _resizing(node: Node, work: Work, change: Resize) -> Step:
+    do = partial(_apply, node=node, work=work, change=change)
+    match change:
+        case Balloon(size):
+            return Step("balloon", do, of=f"to {Size.of(size * 1024)}")
+        case PlugMemory(size):
+            return Step("plug memory", do, of=str(Size.of(size * 1024)))
+        case PlugVcpus(count):
+            return Step("plug virtual CPUs", do, of=f"up to {count}")
 
 
 def _apply(ctx: Context, node: Node, work: Work, change: Resize) -> None:

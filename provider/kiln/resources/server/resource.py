@@ -19,7 +19,7 @@ from kiln.ports.domains import Domain
 from kiln.ports.nodes import Node
 from kiln.resources import cloning
 from kiln.resources.names import split_import_id
-from kiln.resources.ownership import finished, new_mark, refuse_overlaid, release_volume
+from kiln.resources.ownership import finished, new_mark, refuse_overlaid
 from kiln.resources.server import devices, life, observe, overlay, storage
 from kiln.resources.server.build import Work, default_network, ground_kept, ground_of
 from kiln.resources.server.changing import changing
@@ -150,7 +150,7 @@ class Server(Resource[ServerInputs, ServerState]):
         work.ground = ground_of(ctx, self._site, node, inputs.node)
         work.root_plan = storage.plan_root(ctx, node.volumes, inputs)
         work.disks = storage.used_disks(ctx, node.volumes, inputs)
-        storage.refuse_shared(ctx, node.domains, work.disks, work.uuid)
+        storage.refuse_shared(ctx, node.domains, work.disks, work.uuid, inputs.name)
         require_networks(ctx, node, inputs, work.ground)
         require_fit(ctx, node, inputs)
         require_cpu(inputs, work.ground.accelerator, node.uri)
@@ -229,12 +229,14 @@ class Server(Resource[ServerInputs, ServerState]):
         """The work on a guest that exists: its volumes as they are, its secrets from the state."""
         work = Work(new, domain.uuid, domain.mark or finished(new_mark(ctx, "server")))
         work.domain, work.hidden = domain, overlay.values(state, new)
+        work.is_off = domain.state not in ("running", "paused")
         work.password = state.initial_password
         work.addresses = list(state.addresses or [])
         work.vnc_password = state.vnc_password or vnc_password(new)
         ground, known = ground_of(ctx, self._site, node, new.node), self._site.knows(new.node)
         work.ground = ground_kept(ground, domain, state, new, known=known)
         work.root, work.seed = storage.own_volumes(ctx, node.volumes, new, domain)
+        work.loose_seed = storage.loose_seed(ctx, node.volumes, new, domain)
         seed = node.volumes.read_mark(ctx, work.seed.chain[0].ref) if work.seed is not None else None
         work.instance = storage.instance_id(work.uuid, seed)
         work.marks = storage.unfinished_marks(ctx, node.volumes, work.root, work.seed)
@@ -247,17 +249,12 @@ class Server(Resource[ServerInputs, ServerState]):
     def delete(self, ctx: Context, id: str, state: ServerState) -> None:
         """Shut the guest down, undefine it, and delete the volumes that belong to it."""
         node = self._site.node_to_change(ctx, state.node)
-        own = storage.to_delete(ctx, node, id, state)
-        left = overlays_left(ctx, node, id, own)
+        domain = _gone_or(ctx, node, id)
+        own = storage.to_delete(ctx, node.volumes, domain, state)
+        left = overlays_left(ctx, node.volumes, domain, own)
         for ref in own:
             refuse_overlaid(ctx, node.volumes, ref, "root disk", but=left)
-        try:
-            node.domains.shutdown(ctx, id, float(state.shutdown_timeout))
-            node.domains.undefine(ctx, id)
-        except NotFound:
-            pass
-        for ref in own:
-            release_volume(ctx, node.volumes, ref)
+        run(ctx, life.ending(node, id, float(state.shutdown_timeout), own))
         for path in left:
             ctx.log.warning(
                 f"{path} stays on {node.uri}, an overlay that Kiln did not make of the root disk of '{state.name}', and"
@@ -268,6 +265,14 @@ class Server(Resource[ServerInputs, ServerState]):
 def vnc_password(inputs: ServerInputs) -> str | None:
     """A random password for the graphical console; the VNC protocol takes eight characters."""
     return secrets.token_urlsafe(6) if inputs.graphics == "vnc" else None
+
+
+def _gone_or(ctx: Context, node: Node, id: str) -> Domain | None:
+    """The guest, None where it is gone."""
+    try:
+        return node.domains.get(ctx, id)
+    except NotFound:
+        return None
 
 
 def _find(ctx: Context, node: Node, natural: str) -> Domain:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import uuid as uuids
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,10 +13,10 @@ from kiln.framework.context import Context
 from kiln.framework.errors import Cancelled, InputError, KilnError, NotFound, Unreachable
 from kiln.ports.domains import BootSpec, Domain, Domains
 from kiln.ports.marks import Mark
-from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef, Volumes
 from kiln.resources import cloning
 from kiln.resources.names import volume_ref
+from kiln.resources.ownership import refuse_taken
 from kiln.resources.places import place_of
 from kiln.resources.server.layout import Attached, direct_boot
 from kiln.resources.server.model import FirstBoot, ServerInputs
@@ -107,13 +106,21 @@ def _require_disk(ctx: Context, volumes: Volumes, volume: Volume, path: str, *, 
         raise InputError(path, f"'{volume.ref}' is the {role} of another resource", action="name a Disk of its own")
 
 
-def refuse_shared(ctx: Context, domains: Domains, disks: Sequence[Attached], uuid: str) -> None:
-    """Refuse a disk that another guest has: two writers would destroy what is on it. A CD may be shared."""
+def refuse_shared(ctx: Context, domains: Domains, disks: Sequence[Attached], uuid: str, name: str = "") -> None:
+    """Refuse a disk that another guest has: two writers would destroy what is on it. A CD may be shared.
+
+    A new guest takes the ``name`` of what a dead operation left, which goes before the disk is used. Raises Conflict
+    where another guest has that name, and InputError at ``disks[i]``.
+    """
     wanted = {attached.chain[0].path: index for index, attached in enumerate(disks) if not attached.cd}
     if not wanted:
         return
-    for domain in domains.list(ctx):
-        for disk in domain.disks if domain.uuid != uuid else ():
+    for domain in domains.list(ctx, recent=True):
+        if domain.name == name:
+            refuse_taken("guest", name, domain.mark)
+        if domain.uuid == uuid or domain.name == name:
+            continue
+        for disk in domain.disks:
             if disk.path in wanted:
                 raise InputError(
                     f"disks[{wanted[disk.path]}]",
@@ -157,11 +164,12 @@ def own_refs(ctx: Context, volumes: Volumes, inputs: ServerInputs, domain: Domai
     return made.get("root", root), made.get("seed", seed)
 
 
-def to_delete(ctx: Context, node: Node, uuid: str, inputs: ServerInputs) -> list[VolumeRef]:
-    """The volumes that go with a guest: those of its name, and those made with it under an earlier one."""
-    found = [ref for ref in (seed_ref(inputs), root_ref(inputs)) if is_own(ctx, node.volumes, ref)]
-    with contextlib.suppress(NotFound):
-        found += made_with(ctx, node.volumes, node.domains.get(ctx, uuid)).values()
+def to_delete(ctx: Context, volumes: Volumes, domain: Domain | None, inputs: ServerInputs) -> list[VolumeRef]:
+    """The volumes that go with a guest, None for one that is gone: those of its name, and those made with it under an
+    earlier one."""
+    found = [ref for ref in (seed_ref(inputs), root_ref(inputs)) if is_own(ctx, volumes, ref)]
+    if domain is not None:
+        found += made_with(ctx, volumes, domain).values()
     return list(dict.fromkeys(found))
 
 
@@ -195,6 +203,20 @@ def own_volumes(
         Attached(root) if root is not None and (inputs.image is not None or root[0].path in paths) else None,
         Attached(seed, cd=True) if seed is not None and seed[0].path in paths else None,
     )
+
+
+def loose_seed(ctx: Context, volumes: Volumes, inputs: ServerInputs, domain: Domain) -> VolumeRef | None:
+    """The seed that was made with a guest and is attached to it no more: an operation died, or failed, before it
+    deleted it."""
+    _, ref = own_refs(ctx, volumes, inputs, domain)
+    if any((disk.path or "").rpartition("/")[2] == ref.name for disk in domain.disks):
+        return None
+    try:
+        mark = volumes.read_mark(ctx, ref)
+    except NotFound:  # the pool is gone with all in it
+        return None
+    made_with_it = mark is not None and domain.mark is not None and mark.operation == domain.mark.operation
+    return ref if mark is not None and mark.role == "seed" and made_with_it else None
 
 
 def image_of_root(ctx: Context, volumes: Volumes, inputs: ServerInputs) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from kiln.framework.context import Context
 from kiln.framework.errors import Conflict, NotFound, Refused
-from kiln.framework.steps import Step
+from kiln.framework.steps import Step, run
 from kiln.ports.domains import Domain
 from kiln.ports.marks import Mark
 from kiln.ports.nodes import Node
@@ -48,9 +48,16 @@ def taking(
     return [Step("take snapshot", take, give_back), Step("mark done", done)]
 
 
-def own_mark(ctx: Context, snapshot: Snapshot) -> Mark:
-    """The finished mark of a snapshot, a new one for one that Kiln did not make."""
-    return finished(snapshot.mark or new_mark(ctx, "snapshot", info={"name": snapshot.name}))
+def described(ctx: Context, node: Node, snapshot: Snapshot, description: str | None) -> Snapshot:
+    """The snapshot, once it has another description; one that Kiln did not make is its own from then on."""
+    mark = finished(snapshot.mark or new_mark(ctx, "snapshot", info={"name": snapshot.name}))
+    now = list[Snapshot]()
+
+    def describe(ctx: Context) -> None:
+        now.append(node.snapshots.describe(ctx, snapshot.guest, snapshot.name, description=description, mark=mark))
+
+    run(ctx, [Step("describe snapshot", describe)])
+    return now[0]
 
 
 def remove(ctx: Context, node: Node, snapshot: Snapshot) -> None:

@@ -13,7 +13,7 @@ from kiln.framework.errors import InputError, KilnError, NotFound, PartialCreate
 from kiln.framework.model import Impact
 from kiln.framework.plan import Change, Plan, compare
 from kiln.framework.resource import Created, Found, Resource
-from kiln.framework.steps import KeptFailure, run
+from kiln.framework.steps import KeptFailure, Step, run
 from kiln.framework.values import UNKNOWN
 from kiln.ports.domains import Domain
 from kiln.ports.nodes import Node
@@ -127,8 +127,7 @@ class Snapshot(Resource[SnapshotInputs, SnapshotState]):
         if _time(found) != state.created:
             raise NotFound(f"the snapshot '{new.name}' of {state.created} is gone, and another one has its name")
         if new.description != found.description:
-            mark = life.own_mark(ctx, found)
-            found = node.snapshots.describe(ctx, found.guest, found.name, description=new.description, mark=mark)
+            found = life.described(ctx, node, found, new.description)
         told = _told(ctx, node, new, found, state)
         if new.revert and new.revert != state.revert:
             self._revert(ctx, node, found, id, told)
@@ -153,7 +152,7 @@ class Snapshot(Resource[SnapshotInputs, SnapshotState]):
         except NotFound:
             return
         if _time(found) == state.created:
-            life.remove(ctx, node, found)
+            run(ctx, [Step("delete snapshot", lambda ctx: life.remove(ctx, node, found))])
 
 
 def _find(ctx: Context, node: Node, natural: str) -> Taken:
