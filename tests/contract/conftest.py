@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
+import libvirt
 import pytest
 from kiln.framework.context import Context
 from kiln.platforms.libvirt.connection import Link
@@ -62,6 +63,14 @@ def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
 def libvirt_node(node: Node) -> LibvirtNode:
     """For tests of what only a real node does; give it with ``real``."""
     return cast(LibvirtNode, node)
+
+
+@pytest.fixture
+def connection(daemon: None) -> Iterator[libvirt.virConnect]:
+    """Somebody else on the node."""
+    opened = libvirt.open(SYSTEM)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -298,6 +298,29 @@ def test_a_cd_is_changed_and_its_drive_taken_while_the_guest_runs(
     assert [disk.path for disk in found.disks] == [one.path]
 
 
+def test_a_disk_on_a_bus_without_hot_plugging_stays_as_long_as_the_guest_runs(
+    node: Node, ctx: Context, pool: str, name: str
+) -> None:
+    one, two = (
+        node.volumes.create(ctx, VolumeRef(pool, disk), format="raw", virtual_size=1 << 20) for disk in ("one", "two")
+    )
+    disks = (DiskSpec((one,), "sda", bus="sata"), DiskSpec((two,), "hda", device="cdrom", bus="ide"))
+    wanted = spec(name, disks=disks, platform_config={"machine": "pc"})
+    node.domains.define(ctx, wanted)
+    node.domains.start(ctx, wanted.uuid)
+    live = node.domains.get(ctx, wanted.uuid).live
+    assert live is not None
+    for disk in live.disks:
+        with pytest.raises(KilnError):
+            node.domains.unplug(ctx, wanted.uuid, disk)
+    live = node.domains.get(ctx, wanted.uuid).live
+    assert live is not None
+    assert {(disk.target, disk.bus, disk.path) for disk in live.disks} == {
+        ("sda", "sata", one.path),
+        ("hda", "ide", two.path),
+    }
+
+
 def test_a_guest_undefined_while_it_runs_is_transient_until_it_is_defined(node: Node, ctx: Context, name: str) -> None:
     wanted = spec(name)
     assert not node.domains.define(ctx, wanted).transient

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from kiln.ports.domains import DiskSpec, NicSpec
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import VolumeRef
 
-from tests.contract.conftest import DRIVERS, SYSTEM
+from tests.contract.conftest import DRIVERS
 from tests.contract.guests import spec
 
 pytestmark = pytest.mark.parametrize("node", [DRIVERS[2]], indirect=True)
@@ -26,14 +25,6 @@ pytestmark = pytest.mark.parametrize("node", [DRIVERS[2]], indirect=True)
 @pytest.fixture(autouse=True)
 def clean(no_guest_is_left: None) -> None:
     """Every test here makes guests."""
-
-
-@pytest.fixture
-def connection() -> Iterator[libvirt.virConnect]:
-    """Somebody else on the node."""
-    opened = libvirt.open(SYSTEM)
-    yield opened
-    opened.close()
 
 
 def test_a_removed_guest_leaves_no_log(node: Node, ctx: Context, name: str) -> None:

@@ -16,7 +16,7 @@ from kiln.ports.nodes import Node
 from kiln.ports.snapshots import Snapshot
 from kiln.ports.volumes import Chunk, VolumeRef
 
-from tests.contract.conftest import DRIVERS, SYSTEM
+from tests.contract.conftest import DRIVERS
 from tests.contract.guests import spec
 from tests.fakes.memory import MemoryNode
 
@@ -283,18 +283,16 @@ def held(node: Node, ctx: Context, guest: DomainSpec) -> list[list[str]]:
 
 
 @real
-def test_a_snapshot_of_others_has_no_mark_whatever_the_guest_has(node: Node, ctx: Context, guest: DomainSpec) -> None:
+def test_a_snapshot_of_others_has_no_mark_whatever_the_guest_has(
+    node: Node, ctx: Context, guest: DomainSpec, connection: libvirt.virConnect
+) -> None:
     node.domains.start(ctx, guest.uuid)
     take(node, ctx, guest, memory=True)
     node.domains.destroy(ctx, guest.uuid)
     node.snapshots.revert(ctx, guest.uuid, "first")  # and with it the definition that had the mark
-    connection = libvirt.open(SYSTEM)
-    try:
-        domain = connection.lookupByUUIDString(guest.uuid)
-        domain.snapshotCreateXML("<domainsnapshot><name>theirs</name></domainsnapshot>", 0)
-        kept = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
-    finally:
-        connection.close()
+    domain = connection.lookupByUUIDString(guest.uuid)
+    domain.snapshotCreateXML("<domainsnapshot><name>theirs</name></domainsnapshot>", 0)
+    kept = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
     assert node.snapshots.get(ctx, guest.uuid, "theirs").mark is None
     assert node.snapshots.get(ctx, guest.uuid, "first").mark == DONE
     assert node.domains.get(ctx, guest.uuid).mark == guest.mark

@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,12 @@ from tools.setup import libvirtd
 
 POOLS = Path("/var/lib/libvirt/images")
 LOGS = Path("/var/log/libvirt/qemu")
+_WITH_ALL = (
+    libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+    | libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+)
 
 
 @contextmanager
@@ -129,6 +135,10 @@ def nothing_is_left(prefix: str, inventory: Inventory) -> Iterator[None]:
     left = inventory.named(prefix)
     for name in left["domains"]:
         _remove(inventory.domain(name))
+    for name in left["networks"]:
+        _stop_and_undefine(inventory.connection.networkLookupByName(name))
+    for name in left["pools"]:
+        _stop_and_undefine(inventory.connection.storagePoolLookupByName(name))
     for log in [*LOGS.glob(f"*{prefix}*"), *LOGS.glob(f"*/*{prefix}*")]:
         log.unlink(missing_ok=True)
     assert left == {"domains": set(), "pools": set(), "networks": set()}
@@ -138,7 +148,15 @@ def _remove(domain: Any) -> None:
     """So that one failing module does not fail the next ones."""
     if domain.isActive():
         domain.destroy()
-    domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE)
+    with suppress(libvirt.libvirtError):  # one that was undefined while it ran is gone now
+        domain.undefineFlags(_WITH_ALL)
+
+
+def _stop_and_undefine(network_or_pool: Any) -> None:
+    if network_or_pool.isActive():
+        network_or_pool.destroy()
+    if network_or_pool.isPersistent():
+        network_or_pool.undefine()
 
 
 @pytest.fixture(scope="session")
@@ -151,19 +169,17 @@ def runner(machine: None) -> Iterator[Runner]:
 
 @pytest.fixture(scope="module")
 def stacks(tmp_path_factory: pytest.TempPathFactory, pool: TestPool, runner: Runner) -> Iterator[Callable[..., Stack]]:
-    """A function that makes stacks; what they hold is destroyed at the end of the module."""
-    made: list[Stack] = []
+    """A function that makes stacks; what they hold is destroyed at the end of the module, of each whatever becomes of
+    the others."""
+    with ExitStack() as ending:
 
-    def make(config: dict[str, Any] | None = None, directory: Path | None = None) -> Stack:
-        place = directory or tmp_path_factory.mktemp("stack")
-        stack = Stack(runner, place, {"kiln:storagePool": pool.name, **(config or {})})
-        made.append(stack)
-        return stack
+        def make(config: dict[str, Any] | None = None, directory: Path | None = None) -> Stack:
+            place = directory or tmp_path_factory.mktemp("stack")
+            stack = Stack(runner, place, {"kiln:storagePool": pool.name, **(config or {})})
+            ending.callback(lambda: None if stack.is_empty else stack.destroy())
+            return stack
 
-    yield make
-    for stack in reversed(made):
-        if not stack.is_empty:
-            stack.destroy()
+        yield make
 
 
 @pytest.fixture(scope="module")

@@ -55,6 +55,10 @@ class Inventory:
         """Whether a guest runs."""
         return bool(self.domain(name).isActive())
 
+    def process(self, name: str) -> int:
+        """The libvirt id of a running guest, a new one for each start; -1 for one that is off."""
+        return int(self.domain(name).ID())
+
     def xml(self, name: str, *, live: bool = False) -> Any:
         """A guest's definition (an ``Element``): the persistent one, or that of the running guest."""
         return ElementTree.fromstring(self.text(name, live=live))

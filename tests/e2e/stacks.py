@@ -11,7 +11,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
@@ -24,7 +24,9 @@ from pulumi import automation as auto
 from pulumi.automation import OpMap, errors
 
 Program = Callable[[], None]
-Verb = Literal["up", "preview", "refresh", "destroy"]
+Verb = Literal["up", "preview", "refresh", "destroy", "import"]
+Imported = tuple[str, str, str]
+"""What is imported: a kind of resource, a name in the program, an import id."""
 
 PROJECT = "kiln-e2e"
 STACK = "test"
@@ -73,9 +75,9 @@ class Runner:
             max_workers=1, mp_context=get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),)
         )
 
-    def run(self, directory: Path, verb: Verb, program: Program | None = None) -> Run:
-        """Run one command on the stack in ``directory``."""
-        pickled = dill.dumps(program or _nothing)
+    def run(self, directory: Path, verb: Verb, argument: Program | Sequence[Imported] | None = None) -> Run:
+        """Run one command on the stack in ``directory``, with a program or what it imports."""
+        pickled = dill.dumps(argument or _nothing)
         return self._pool.submit(_run, directory, verb, pickled, dict(os.environ)).result()
 
     def close(self) -> None:
@@ -117,6 +119,11 @@ class Stack:
         """``pulumi preview`` that has to fail; returns what the user sees."""
         return self._fails("preview", program)
 
+    def imports(self, *resources: Imported) -> Run:
+        """``pulumi import``."""
+        self.is_empty = False
+        return self._succeeds("import", resources)
+
     def refresh(self) -> Run:
         """``pulumi refresh``."""
         return self._succeeds("refresh")
@@ -146,8 +153,8 @@ class Stack:
         entries = json.loads(self.export())["deployment"].get("resources", [])
         return {entry["urn"].rpartition("::")[2]: entry for entry in entries if entry["type"].startswith("kiln:index:")}
 
-    def _succeeds(self, verb: Verb, program: Program | None = None) -> Run:
-        run = self._runner.run(self.directory, verb, program)
+    def _succeeds(self, verb: Verb, argument: Program | Sequence[Imported] | None = None) -> Run:
+        run = self._runner.run(self.directory, verb, argument)
         assert not run.failed, run.text
         return run
 
@@ -184,14 +191,18 @@ def _opened(directory: Path) -> auto.Stack:
     return auto.create_or_select_stack(STACK, project_name=PROJECT, program=_nothing, opts=options)
 
 
-def _command(stack: auto.Stack, verb: Verb, program: Program) -> Run:
+def _command(stack: auto.Stack, verb: Verb, argument: Any) -> Run:
     match verb:
+        case "import":
+            wanted: Any = [{"type": f"kiln:index:{kind}", "name": name, "id": id} for kind, name, id in argument]
+            made = stack.import_resources(resources=wanted, protect=False, generate_code=False, show_secrets=False)
+            return Run(made.stdout + made.stderr, _counts(made.summary.resource_changes))
         case "up":
-            up = stack.up(program=program, color="never")
+            up = stack.up(program=argument, color="never")
             outputs = {key: output.value for key, output in up.outputs.items()}
             return Run(up.stdout + up.stderr, _counts(up.summary.resource_changes), outputs)
         case "preview":
-            preview = stack.preview(program=program, color="never")
+            preview = stack.preview(program=argument, color="never")
             return Run(preview.stdout + preview.stderr, _counts(preview.change_summary))
         case "refresh":
             refreshed = stack.refresh(color="never", show_secrets=False)

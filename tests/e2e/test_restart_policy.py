@@ -40,11 +40,6 @@ def virsh(*words: str) -> None:
     subprocess.run(["virsh", "-c", URI, *words], check=True, capture_output=True)
 
 
-def process(inventory: Inventory, name: str) -> int:
-    """The libvirt id of a running guest, a new one for each start."""
-    return int(inventory.domain(name).ID())
-
-
 def nothing_shows(stack: Stack, program: Program) -> bool:
     return not any([stack.refresh().changed, stack.refresh().changed, stack.preview(program).changed])
 
@@ -54,12 +49,12 @@ def test_what_is_deferred_waits_for_the_next_start_whoever_starts_the_guest(
     stack: Stack, make: Make, prefix: str, inventory: Inventory
 ) -> None:
     name = f"{prefix}-web"
-    ran = process(inventory, name)
+    ran = inventory.process(name)
     bigger = make(memory="160MiB", graphics="vnc", boot={"order": ["cdrom"]})
     preview = stack.preview(bigger)
     assert "memory 128MiB → 160MiB, deferred: waits for the next start of the guest" in preview.text
     assert stack.up(bigger).changed == {"update": 1}
-    assert process(inventory, name) == ran
+    assert inventory.process(name) == ran
     assert inventory.xml(name).findtext("memory") == str(160 * 1024)
     assert inventory.xml(name, live=True).findtext("memory") == str(128 * 1024)
     assert outputs(stack, name)["pendingRestart"] == ["memory", "boot", "graphics"]
@@ -85,12 +80,12 @@ def test_what_waits_is_had_as_soon_as_a_restart_is_allowed_and_the_preview_says_
     stack: Stack, make: Make, prefix: str, inventory: Inventory
 ) -> None:
     name = f"{prefix}-web"
-    ran = process(inventory, name)
+    ran = inventory.process(name)
     allowed = make(restart_policy="allowed")
     preview = stack.preview(allowed)
     assert 'pendingRestart ["memory", "boot", "graphics"] → none, restart: graceful shutdown' in preview.text
     stack.up(allowed)
-    assert process(inventory, name) != ran
+    assert inventory.process(name) != ran
     assert inventory.xml(name, live=True).findtext("memory") == str(128 * 1024)
     assert "pendingRestart" not in outputs(stack, name)
     assert nothing_shows(stack, allowed)
@@ -102,7 +97,7 @@ def test_a_preview_fails_where_a_restart_is_forbidden_and_names_the_field(
     name = f"{prefix}-web"
     strict = make(restart_policy="forbidden")
     stack.up(strict)
-    ran = process(inventory, name)
+    ran = inventory.process(name)
     told = " ".join(stack.preview_fails(make(restart_policy="forbidden", memory="160MiB")).split())
     assert f"a change of 'memory' restarts the guest '{name}', and its 'restartPolicy' is forbidden" in told
     assert "property memory" in told
@@ -110,5 +105,5 @@ def test_a_preview_fails_where_a_restart_is_forbidden_and_names_the_field(
     told = " ".join(stack.preview_fails(again).split())
     assert "'restartPolicy' is forbidden" in told
     assert stack.up(make(restart_policy="forbidden", description="new")).changed == {"update": 1}
-    assert process(inventory, name) == ran
+    assert inventory.process(name) == ran
     assert nothing_shows(stack, make(restart_policy="forbidden", description="new"))

@@ -44,18 +44,13 @@ def identity(inventory: Inventory, name: str) -> dict[str, Any]:
     return {"uuid": inventory.uuid(name), "macs": inventory.macs(name), "disks": disks}
 
 
-def process(inventory: Inventory, name: str) -> int:
-    """The libvirt id of a running guest, a new one for each start."""
-    return int(inventory.domain(name).ID())
-
-
 def test_description_and_autostart_change_without_a_restart(
     stack: Stack, make: Make, prefix: str, inventory: Inventory
 ) -> None:
     name = f"{prefix}-web"
-    before, ran = identity(inventory, name), process(inventory, name)
+    before, ran = identity(inventory, name), inventory.process(name)
     assert stack.up(make(description="<new>", autostart=True)).changed == {"update": 1}
-    assert process(inventory, name) == ran
+    assert inventory.process(name) == ran
     assert identity(inventory, name) == before
     assert inventory.domain(name).autostart() == 1
     assert inventory.xml(name).findtext("description") == "<new>"
@@ -69,18 +64,18 @@ def test_a_preview_names_the_restart_and_the_up_does_it_and_keeps_the_guest(
     stack: Stack, make: Make, prefix: str, inventory: Inventory
 ) -> None:
     name = f"{prefix}-web"
-    before, ran = identity(inventory, name), process(inventory, name)
+    before, ran = identity(inventory, name), inventory.process(name)
     bigger = make(memory="160MiB", vcpus=2, shutdown_timeout=60)
     preview = stack.preview(bigger)
     assert preview.changed == {"update": 1}
     assert "memory 128MiB → 160MiB, restart" in preview.text
     assert "vcpus 1 → 2, restart" in preview.text
-    assert process(inventory, name) == ran
+    assert inventory.process(name) == ran
 
     run = stack.up(bigger)
     assert run.changed == {"update": 1}
     assert "forced off" not in run.text
-    assert process(inventory, name) != ran
+    assert inventory.process(name) != ran
     assert identity(inventory, name) == before
     assert inventory.xml(name, live=True).findtext("memory") == str(160 * 1024)
     assert inventory.xml(name, live=True).findtext("vcpu") == "2"
@@ -112,7 +107,7 @@ def test_disks_come_and_go_while_the_guest_runs_and_keep_their_names(
     stack: Stack, make: Make, prefix: str, inventory: Inventory, tiny_guest: GuestImage, pool: TestPool
 ) -> None:
     name = f"{prefix}-web"
-    ran = process(inventory, name)
+    ran = inventory.process(name)
 
     def program() -> None:
         image = tiny_image(f"{prefix}-image", tiny_guest)
@@ -136,11 +131,11 @@ def test_disks_come_and_go_while_the_guest_runs_and_keep_their_names(
 
     stack.up(fewer)
     assert on_node(inventory, name) == {"vda": "web-root", "vdd": "three"}
-    assert process(inventory, name) == ran
+    assert inventory.process(name) == ran
     assert stack.refresh().changed == {}
     stack.up(make())
     assert on_node(inventory, name) == {"vda": "web-root", "vdb": "data"}
-    assert process(inventory, name) == ran
+    assert inventory.process(name) == ran
 
 
 def on_node(inventory: Inventory, name: str) -> dict[str, str]:
@@ -155,7 +150,7 @@ def test_interfaces_are_changed_while_the_guest_runs(
     stack: Stack, make: Make, prefix: str, inventory: Inventory
 ) -> None:
     name = f"{prefix}-web"
-    ran = process(inventory, name)
+    ran = inventory.process(name)
     steps: list[list[dict[str, str]]] = [
         [{"bridge": "virbr0"}],
         [{"bridge": "virbr0"}, {"network": "default", "mac": "52:54:00:00:00:0a"}],
@@ -175,4 +170,4 @@ def test_interfaces_are_changed_while_the_guest_runs(
         assert stack.refresh().changed == {}
     stack.up(make())
     assert len(inventory.macs(name)) == 1
-    assert process(inventory, name) == ran
+    assert inventory.process(name) == ran

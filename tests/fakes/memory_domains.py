@@ -234,7 +234,7 @@ class MemoryDomains:
             guest, live = self._guest(ctx, uuid), self._guest(ctx, uuid).live
             if live is None:
                 return
-            if guest.clings:
+            if guest.clings or (isinstance(device, DomainDisk) and device.bus in {"ide", "sata"}):
                 raise KilnError(f"could not unplug '{device.called}'", cause="the guest does not let go of the device")
             disks = tuple(disk for disk in live.disks if disk.target != device.called)
             self._play(uuid, disks=disks, nics=tuple(nic for nic in live.nics if nic.mac != device.called))

@@ -14,6 +14,7 @@ from kiln.ports.volumes import Volume
 
 PowerState = Literal["running", "stopped", "paused", "crashed", "saved"]
 LinkState = Literal["up", "down"]
+DiskBus = Literal["virtio", "scsi", "sata", "ide", "usb"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class DiskSpec:
     chain: Sequence[Volume]
     target: str
     device: Literal["disk", "cdrom"] = "disk"
-    bus: Literal["virtio", "scsi", "sata"] = "virtio"
+    bus: DiskBus = "virtio"
     boot_order: int | None = None
     serial: str | None = None
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from kiln.framework.context import Context
 from kiln.framework.errors import KilnError
 from kiln.ports.definition import Definition
-from kiln.ports.domains import BootSpec, Console, Domain, DomainSpec
+from kiln.ports.domains import BootSpec, Console, Domain, DomainDisk, DomainSpec
 from kiln.ports.marks import Mark
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import VolumeRef
@@ -78,14 +78,14 @@ def spec_of(work: Work, mark: Mark) -> DomainSpec:
     """The domain of the guest as its inputs ask for it."""
     assert work.ground is not None
     storage = Storage(work.root, work.disks, work.seed)
-    known = device_names(work.domain) if work.domain is not None else {}
+    known = disks_by_path(work.domain) if work.domain is not None else {}
     return domain_spec(work.inputs, work.uuid, storage, work.ground, mark, boot_of(work), work.vnc_password, known)
 
 
-def device_names(domain: Domain) -> dict[str, str]:
-    """The device names of a guest's disks by their paths, those it has while it runs first."""
+def disks_by_path(domain: Domain) -> dict[str, DomainDisk]:
+    """A guest's disks by their paths, those it has while it runs first."""
     live = domain.live.disks if domain.live is not None else ()
-    return {disk.path: disk.target for disk in (*domain.disks, *live) if disk.path is not None}
+    return {disk.path: disk for disk in (*domain.disks, *live) if disk.path is not None}
 
 
 def ground_of(ctx: Context, site: Site, node: Node, uri: str) -> Ground:

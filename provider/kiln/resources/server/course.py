@@ -17,7 +17,7 @@ from kiln.resources.server.pending import has_already, pending
 @dataclass(frozen=True)
 class Course:
     """``waits`` are the properties that a guest which runs on has at its next start; ``full``: its bus takes none of
-    the devices that are to come; ``name`` is what it is called afterwards."""
+    the devices that are to come, or keeps one that is to go; ``name`` is what it is called afterwards."""
 
     restarts: bool
     waits: frozenset[str]
@@ -31,7 +31,7 @@ def course(
     """The course of an update of these fields: ``cold`` ones take a restart of a guest that has not got them already,
     ``hot`` ones do where they do not fit."""
     stays_on = domain.live is not None and new.power_state == "running"
-    full = crowded(state, new, devices.free_slots(domain, new))
+    full = crowded(state, new, devices.free_slots(domain, new)) or bool(devices.stuck(domain, new))
     needed = {field for field in cold if not has_already(domain, new, field)} | (set(hot) if full else set())
     names = {alias_of(ServerInputs, field) for field in needed}
     known = state.pending_restart or ()

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from kiln.framework.values import UNKNOWN
 from kiln.ports.domains import Domain, DomainDisk, Live
 from kiln.resources.server import storage
-from kiln.resources.server.hotplug import HotChange, Plug, Unplug
+from kiln.resources.server.hotplug import HOT_BUSES, HotChange, Plug, Unplug
 from kiln.resources.server.model import ServerInputs
 
 
 def unplugged(domain: Domain, inputs: ServerInputs | None = None) -> list[str]:
     """``disks`` and ``networks``, where the running guest has others than its definition. The disks that are the own of
-    the server with these ``inputs`` are not counted."""
+    the server with these ``inputs`` are not counted, and neither are empty drives."""
     if (live := domain.live) is None:
         return []
     sides = [side.disks if inputs is None else others(side.disks, inputs) for side in (domain, live)]
-    disks = [{(disk.target, disk.path) for disk in side} for side in sides]
+    disks = [{(disk.target, disk.path) for disk in side if disk.path is not None} for side in sides]
     nics = [{(nic.mac, nic.source, nic.model, nic.link) for nic in side.nics} for side in (domain, live)]
     return [name for name, (defined, has) in (("disks", disks), ("networks", nics)) if defined != has]
 
@@ -33,9 +34,20 @@ def missing(domain: Domain, inputs: ServerInputs) -> int:
 
 
 def fits(domain: Domain, inputs: ServerInputs) -> bool:
-    """Whether the bus of a running guest takes all that the definition has and the guest has not."""
+    """Whether the bus of a running guest takes all that the definition has and the guest has not, and lets go of what
+    the guest is to be rid of."""
     free = domain.live.free_slots if domain.live is not None else None
-    return free is None or missing(domain, inputs) <= free
+    return not stuck(domain, inputs) and (free is None or missing(domain, inputs) <= free)
+
+
+def stuck(domain: Domain, inputs: ServerInputs) -> list[DomainDisk]:
+    """The disks and CDs that a running guest is to be rid of, and that are on a bus which lets go of none before it
+    stops (IDE, SATA)."""
+    if domain.live is None or inputs.disks is UNKNOWN:
+        return []
+    wanted = {id.rpartition("/")[2] for id in inputs.disks or []}
+    held = [disk for disk in others(domain.live.disks, inputs) if disk.path and disk.bus not in HOT_BUSES]
+    return [disk for disk in held if (disk.path or "").rpartition("/")[2] not in wanted]
 
 
 def free_slots(domain: Domain, inputs: ServerInputs) -> int | None:

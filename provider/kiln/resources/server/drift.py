@@ -153,8 +153,8 @@ def _size_drift(seen: Sizes, base: ServerInputs) -> dict[str, object]:
 def _disk_drift(
     ctx: Context, node: Node, disks: Sequence[DomainDisk], base: ServerInputs, own: _Own
 ) -> dict[str, object]:
-    """Disks without the root disk and seed that are the server's own. Their order is that of booting, where all have a
-    place in it: device names say nothing of it."""
+    """Disks without the root disk and seed that are the server's own. Their order is that of booting, where they have a
+    place in it, and else that of the definition: device names say nothing of it."""
     seen: dict[str, DomainDisk] = {}
     root_there = False
     for disk in sorted(disks, key=_boot_order):
@@ -214,9 +214,9 @@ def _would_lie_at(ctx: Context, node: Node, id: str, path: str) -> bool:
         return False
 
 
-def _boot_order(disk: DomainDisk) -> tuple[bool, int, int, str]:
-    """Hard disks before CDs, each in the order of booting, those that have no place in it by name."""
-    return disk.device == "cdrom", disk.boot_order or sys.maxsize, len(disk.target), disk.target
+def _boot_order(disk: DomainDisk) -> tuple[bool, int]:
+    """Hard disks before CDs, each in the order of booting; those that have no place in it stay as they are defined."""
+    return disk.device == "cdrom", disk.boot_order or sys.maxsize
 
 
 def _same_disks(seen: Mapping[str, DomainDisk], stated: Sequence[str]) -> bool:

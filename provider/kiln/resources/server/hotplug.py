@@ -7,6 +7,9 @@ from typing import TypeAlias
 
 from kiln.ports.domains import DiskSpec, DomainDisk, DomainNic, DomainSpec, Live, NicSpec
 
+HOT_BUSES = frozenset({"virtio", "scsi", "usb"})
+"""The buses that a running guest is rid of disks on."""
+
 
 @dataclass(frozen=True)
 class Unplug:
@@ -42,7 +45,8 @@ HotChange: TypeAlias = Unplug | Plug | Replug
 
 
 def plugs(live: Live, wanted: DomainSpec) -> list[HotChange]:
-    """The changes in the order to make them: what goes makes room for what comes."""
+    """The changes in the order to make them: what goes makes room for what comes. An empty drive that cannot go while
+    the guest runs stays until it starts again."""
     changes = [*_disks(live, wanted), *_nics(live, wanted)]
     return sorted(changes, key=lambda change: not isinstance(change, Unplug))
 
@@ -50,7 +54,11 @@ def plugs(live: Live, wanted: DomainSpec) -> list[HotChange]:
 def _disks(live: Live, wanted: DomainSpec) -> list[HotChange]:
     has = {disk.target: disk for disk in live.disks}
     wants = {disk.target: disk for disk in wanted.disks}
-    changes: list[HotChange] = [Unplug(disk) for target, disk in has.items() if target not in wants]
+    changes: list[HotChange] = [
+        Unplug(disk)
+        for target, disk in has.items()
+        if target not in wants and (disk.path is not None or disk.bus in HOT_BUSES)
+    ]
     for target, disk in wants.items():
         old = has.get(target)
         if old is None:

@@ -11,6 +11,7 @@ from kiln.framework.units import Size
 from kiln.framework.values import UNKNOWN
 from kiln.ports.domains import Domain, Live, PowerState
 from kiln.resources import cloning
+from kiln.resources.server import devices
 from kiln.resources.server.model import ServerInputs, ServerState
 from kiln.resources.server.order import same_order
 from kiln.resources.server.pending import has_already, pending
@@ -125,6 +126,9 @@ def _weigh(change: Change, state: ServerState, new: ServerInputs, now: Now) -> C
         return replace(change, reason=_powered(new, now))
     if change.field in ("disks", "networks") and now.active and crowded(state, new, now.free_slots):
         change = replace(change, impact=Impact.RESTART, reason="no PCI slot is free")
+    elif change.field == "disks" and now.domain is not None and (stuck := devices.stuck(now.domain, new)):
+        names = ", ".join(disk.target for disk in stuck)
+        change = replace(change, impact=Impact.RESTART, reason=f"a running guest does not let go of {names}")
     if now.live is not None and new.power_state == "running" and not has_already(now.domain, new, change.field):
         change = weigh_size(change, now.live, new, now.spare)
     if change.impact is Impact.RESTART:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Literal
+from typing import Literal, get_args
 
 from kiln.framework.errors import InputError
-from kiln.ports.domains import BootSpec, DiskSpec, DomainSpec, NicSpec
+from kiln.ports.domains import BootSpec, DiskBus, DiskSpec, DomainDisk, DomainSpec, NicSpec
 from kiln.ports.marks import Mark
 from kiln.ports.volumes import Volume
 from kiln.resources.server import overlay
@@ -17,6 +17,9 @@ from kiln.resources.server.asked import digests
 from kiln.resources.server.model import Boot, BootKind, Nic, ServerInputs
 
 SEED_TARGET = "sda"
+
+_PREFIXES: dict[DiskBus, str] = {"virtio": "vd", "scsi": "sd"}
+"""How the device names begin of what is new: hard disks are on virtio, CDs on SCSI."""
 
 USUAL_ORDER: tuple[BootKind, ...] = ("cdrom", "hd")
 """What the firmware tries where nothing else is asked for."""
@@ -58,10 +61,11 @@ def domain_spec(
     mark: Mark,
     boot: BootSpec | None,
     vnc_password: str | None,
-    known: Mapping[str, str] | None = None,
+    known: Mapping[str, DomainDisk] | None = None,
 ) -> DomainSpec:
-    """The domain of a server. ``known`` holds the device names of its disks by their paths."""
+    """The domain of a server. ``known`` holds the disks that it has by their paths."""
     places = boot_places(storage, inputs)
+    known = {path: disk for path, disk in (known or {}).items() if disk.bus != "ide" or _has_ide(inputs)}
     return DomainSpec(
         name=inputs.name,
         uuid=uuid,
@@ -98,23 +102,19 @@ def boot_places(storage: Storage, inputs: ServerInputs) -> Mapping[BootKind, int
 
 
 def disk_specs(
-    storage: Storage, places: Mapping[BootKind, int], known: Mapping[str, str] | None = None
+    storage: Storage, places: Mapping[BootKind, int], known: Mapping[str, DomainDisk] | None = None
 ) -> list[DiskSpec]:
     """The disks with their device names and boot order.
 
     Hard disks are ``vda``, ``vdb``… in disk order, the root disk first, counted without the CDs (FX-56); CDs follow the
-    seed's place on the SCSI bus. A disk that the guest has, by its path in ``known``, keeps its name whatever comes and
-    goes before it; one that is new takes the first name that is free.
+    seed's place on the SCSI bus. A disk that the guest has, by its path in ``known``, keeps its name and bus whatever
+    comes and goes before it; one that is new takes the first name that is free.
     """
     hard, cds = _attached(storage)
-    specs = [
-        DiskSpec(disk.chain, target, boot_order=_place(places, "hd", index))
-        for index, (disk, target) in enumerate(_named(hard, "vd", 0, known or {}))
-    ]
-    specs += [
-        DiskSpec(disk.chain, target, device="cdrom", bus="scsi", boot_order=_place(places, "cdrom", index))
-        for index, (disk, target) in enumerate(_named(cds, "sd", 1, known or {}))
-    ]
+    reserved = [SEED_TARGET] if storage.seed is not None else []
+    names = _Names([*hard, *cds], known or {}, reserved)
+    specs = [names.spec(disk, "virtio", 0, _place(places, "hd", index)) for index, disk in enumerate(hard)]
+    specs += [names.spec(disk, "scsi", 1, _place(places, "cdrom", index)) for index, disk in enumerate(cds)]
     if storage.seed is not None:
         specs.append(DiskSpec(storage.seed.chain, SEED_TARGET, device="cdrom", bus="scsi"))
     return specs
@@ -130,13 +130,41 @@ def _place(places: Mapping[BootKind, int], kind: BootKind, index: int) -> int | 
     return places[kind] + index if kind in places else None
 
 
-def _named(
-    disks: Sequence[Attached], prefix: str, first: int, known: Mapping[str, str]
-) -> Iterator[tuple[Attached, str]]:
-    kept = {path: target for disk in disks if (target := known.get(path := disk.chain[0].path, "")).startswith(prefix)}
-    free = (name for index in count(first) if (name := device_name(prefix, index)) not in kept.values())
-    for disk in disks:
-        yield disk, kept.get(disk.chain[0].path) or next(free)
+class _Names:
+    """Device names and buses of disks: those that the guest has them under, as what they are now, hard disks or CDs;
+    for each that is new the first name that is free and not ``reserved``."""
+
+    def __init__(
+        self, disks: Sequence[Attached], known: Mapping[str, DomainDisk], reserved: Sequence[str] = ()
+    ) -> None:
+        self._taken = set(reserved)
+        self._of: dict[str, tuple[str, DiskBus]] = {}
+        for disk in disks:
+            had = known.get(path := disk.chain[0].path)
+            if had is not None and had.target not in self._taken and (had.device == "cdrom") == disk.cd:
+                self._keep(path, had)
+
+    def spec(self, disk: Attached, bus: DiskBus, first: int, boot_order: int | None) -> DiskSpec:
+        """The disk under its name; where it is new, on ``bus``, whose names are counted from ``first``."""
+        path = disk.chain[0].path
+        if path not in self._of:
+            names = (device_name(_PREFIXES[bus], index) for index in count(first))
+            self._of[path] = next(name for name in names if name not in self._taken), bus
+            self._taken.add(self._of[path][0])
+        target, bus = self._of[path]
+        return DiskSpec(disk.chain, target, "cdrom" if disk.cd else "disk", bus, boot_order)
+
+    def _keep(self, path: str, had: DomainDisk) -> None:
+        bus = next((bus for bus in get_args(DiskBus) if bus == had.bus), None)
+        if bus is not None:
+            self._of[path] = had.target, bus
+            self._taken.add(had.target)
+
+
+def _has_ide(inputs: ServerInputs) -> bool:
+    """Whether the machine that is asked for has IDE, which only the old PC has (``pc``, ``pc-i440fx-…``)."""
+    machine = (inputs.platform_config or {}).get("machine", "")
+    return machine == "pc" or machine.startswith("pc-i440fx-")
 
 
 def device_name(prefix: str, index: int) -> str:

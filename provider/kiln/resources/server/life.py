@@ -11,7 +11,7 @@ from kiln.framework.context import Context
 from kiln.framework.errors import Cancelled, InputError, KilnError, NotFound, Unreachable
 from kiln.framework.steps import Step
 from kiln.ports.definition import Definition
-from kiln.ports.domains import Domain
+from kiln.ports.domains import Console, Domain
 from kiln.ports.marks import Mark
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import VolumeRef
@@ -20,6 +20,7 @@ from kiln.resources.ownership import Claim, finished, refuse_taken, release_volu
 from kiln.resources.server import orphans, seeds, storage, waiting
 from kiln.resources.server.build import Work, spec_of
 from kiln.resources.server.layout import Attached
+from kiln.resources.server.modes import opened_to_owner
 from kiln.resources.server.overlay import blaming
 
 _PUT_BACK_SECONDS = 240.0  # a start alone may take three minutes
@@ -227,7 +228,7 @@ def _start(ctx: Context, node: Node, work: Work) -> None:
         ctx.log.status("starting")
     try:
         with blaming(work.inputs, work.hidden):
-            work.console = node.domains.start(ctx, work.uuid, with_console=wants_console)
+            work.console = _started(ctx, node, work, with_console=wants_console)
     except (Unreachable, Cancelled):  # it may be starting
         raise
     except KilnError as error:
@@ -236,6 +237,20 @@ def _start(ctx: Context, node: Node, work: Work) -> None:
         if work.before is not None:
             _put_back(ctx, node, work, work.before)
         raise
+
+
+def _started(ctx: Context, node: Node, work: Work, *, with_console: bool) -> Console | None:
+    """The guest runs; if need be after its disks may be read again."""
+    try:
+        return node.domains.start(ctx, work.uuid, with_console=with_console)
+    except (Unreachable, Cancelled, InputError):
+        raise
+    except KilnError:
+        opened = opened_to_owner(ctx, node.volumes, (work.root, *work.disks, work.seed))
+        if not opened:
+            raise
+        ctx.log.warning(f"nobody was let read or write {', '.join(opened)}: the owner is again")
+        return node.domains.start(ctx, work.uuid, with_console=with_console)
 
 
 def _put_back(ctx: Context, node: Node, work: Work, before: Definition) -> None:
