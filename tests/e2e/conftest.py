@@ -154,9 +154,11 @@ def stacks(tmp_path_factory: pytest.TempPathFactory, pool: TestPool, runner: Run
     """A function that makes stacks; what they hold is destroyed at the end of the module."""
     made: list[Stack] = []
 
-    def make(config: dict[str, Any] | None = None, directory: Path | None = None) -> Stack:
+    def make(
+        config: dict[str, Any] | None = None, directory: Path | None = None, plugin: Path = PLUGIN_DIRECTORY
+    ) -> Stack:
         place = directory or tmp_path_factory.mktemp("stack")
-        stack = Stack(runner, place, {"kiln:storagePool": pool.name, **(config or {})})
+        stack = Stack(runner, place, {"kiln:storagePool": pool.name, **(config or {})}, plugin)
         made.append(stack)
         return stack
 

@@ -86,15 +86,18 @@ class Runner:
 class Stack:
     """One stack. The project's file is JSON, which is YAML; ``config`` is the project's configuration."""
 
-    def __init__(self, runner: Runner, directory: Path, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self, runner: Runner, directory: Path, config: Mapping[str, Any], plugin: Path = PLUGIN_DIRECTORY
+    ) -> None:
         self.directory = directory
         self.is_empty = True
+        self.config = config
         self._runner = runner
         prepare(directory)
         project = {
             "name": PROJECT,
             "runtime": "python",
-            "plugins": {"providers": [{"name": "kiln", "path": str(PLUGIN_DIRECTORY)}]},
+            "plugins": {"providers": [{"name": "kiln", "path": str(plugin)}]},
             "config": {key: {"value": value} for key, value in config.items()},
         }
         (directory / "Pulumi.yaml").write_text(json.dumps(project))
@@ -134,6 +137,21 @@ class Stack:
     def destroy_fails(self) -> str:
         """``pulumi destroy`` that has to fail; returns what the user sees."""
         return self._fails("destroy")
+
+    def up_may_fail(self, program: Program) -> Run:
+        """``pulumi up`` that ends as it ends."""
+        self.is_empty = False
+        return self._runner.run(self.directory, "up", program)
+
+    def destroy_may_fail(self) -> Run:
+        """``pulumi destroy`` that ends as it ends."""
+        return self._runner.run(self.directory, "destroy")
+
+    def unlock(self) -> None:
+        """``pulumi cancel``: the lock of a CLI that was killed goes."""
+        command = ["pulumi", "cancel", "--yes", "--non-interactive", "--stack", STACK]
+        env = {**os.environ, **environment(self.directory)}
+        subprocess.run(command, cwd=self.directory, env=env, capture_output=True, check=True)
 
     def export(self) -> str:
         """``pulumi stack export`` as a user runs it, without ``--show-secrets``."""

@@ -19,6 +19,7 @@ from kiln.hosts.pulumi.loading import load
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from kiln.framework.context import StepObserver
     from kiln.framework.provider import Provider
 
 M_ARENA_MAX = -8
@@ -64,8 +65,9 @@ def main() -> None:
     os._exit(status)
 
 
-def run(load_provider: Callable[[], Provider], arguments: Sequence[str]) -> int:
-    """Serve the provider that ``load_provider`` makes until a signal comes; returns the exit status."""
+def run(load_provider: Callable[[], Provider], arguments: Sequence[str], observer: StepObserver | None = None) -> int:
+    """Serve the provider that ``load_provider`` makes until a signal comes; returns the exit status. ``observer`` sees
+    every step of every operation."""
     if "--help" in arguments or "-h" in arguments:
         sys.stdout.write(HELP)
         return 0
@@ -75,11 +77,11 @@ def run(load_provider: Callable[[], Provider], arguments: Sequence[str]) -> int:
         sys.stdout.write(__version__ + "\n")
         return 0
     address = next((argument for argument in arguments if not argument.startswith("-")), "")
-    serve(load_provider, address)
+    serve(load_provider, address, observer)
     return 0
 
 
-def serve(load_provider: Callable[[], Provider], address: str) -> None:
+def serve(load_provider: Callable[[], Provider], address: str, observer: StepObserver | None = None) -> None:
     """Serve the provider to the engine at ``address`` (none: to whoever attaches) until a signal comes."""
     from kiln.hosts.pulumi import server as host
     from kiln.hosts.pulumi.log import EngineLog
@@ -90,7 +92,7 @@ def serve(load_provider: Callable[[], Provider], address: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     engine = EngineLog(address)
-    servicer = host.Servicer(engine)
+    servicer = host.Servicer(engine, observer)
     server, port = host.serve(servicer)
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
