@@ -36,8 +36,8 @@ test: setup lint check-generated  ## run all checks and all tests
 test-fast: setup  ## run the tests that need no guest and no pulumi
 	$(MEMBER) $(PYTEST) -n auto tests/unit tests/hosts tests/conformance tests/faults $(wildcard tests/contract)
 
-soak: setup  ## strike with faults at every step, for hours: thousands of lives in memory, each step on the real engine
-	$(MEMBER) env KILN_FAULT_STRIDE=1 $(PYTEST) --timeout 36000 --hypothesis-profile soak tests/faults tests/e2e/test_faults.py
+soak: setup  ## live thousands of lives of a stack in memory, with faults at every step
+	$(MEMBER) $(PYTEST) -n $(WORKERS) --dist loadfile --timeout 36000 --hypothesis-profile soak tests/faults
 
 lint: setup lint-types lint-imports  ## check style, types and the direction of imports
 	@.venv/bin/ruff check

@@ -16,18 +16,19 @@ from types import FrameType
 from rich.console import Console
 
 from bench import report
-from bench.figures import plugin_memory, plugin_start, refresh, servers, upload
+from bench.figures import destroy, plugin_memory, plugin_start, refresh, servers, upload
 from bench.measure import Figure, Result, Tell, measure
 from bench.scratch import Scratch, scratch
 from tools.say import ToolError
 from tools.setup import libvirtd
 
 FIGURES: tuple[Figure, ...] = (
-    servers.FIGURE,
+    *servers.FIGURES,
+    destroy.FIGURE,
     upload.FIGURE,
-    refresh.FIGURE,
+    *refresh.FIGURES,
     plugin_start.FIGURE,
-    plugin_memory.FIGURE,
+    *plugin_memory.FIGURES,
 )
 MIN_RUNS = 3
 

@@ -114,6 +114,11 @@ class Project:
         self._stack.up()
         return self._command.seconds["up"]
 
+    def destroy(self) -> float:
+        """Delete all resources; returns the seconds it took."""
+        self._stack.destroy()
+        return self._command.seconds["destroy"]
+
     def refresh(self) -> float:
         """Read every resource; returns the seconds it took. Raises RuntimeError when anything was seen to differ."""
         changes = self._stack.refresh().summary.resource_changes or {}

@@ -59,10 +59,10 @@ def pool(connection: Any, scratch: Scratch) -> Iterator[Any]:
         scratch.subdirectory("pool")
 
 
-def running(connection: Any, prefix: str) -> int:
-    """How many guests whose name begins with ``prefix`` run."""
-    active = connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_RUNNING)
-    return sum(domain.name().startswith(prefix) for domain in active)
+def guests(connection: Any, prefix: str, *, on: bool) -> int:
+    """How many guests whose name begins with ``prefix`` are on, or else off."""
+    state = libvirt.VIR_CONNECT_LIST_DOMAINS_RUNNING if on else libvirt.VIR_CONNECT_LIST_DOMAINS_SHUTOFF
+    return sum(domain.name().startswith(prefix) for domain in connection.listAllDomains(state))
 
 
 def sweep(connection: Any, ours: Callable[[str], bool]) -> None:

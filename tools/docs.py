@@ -37,9 +37,9 @@ IMPACTS = (
 
 CHANGES = (
     "`live`: the guest runs on. `restart`: it is shut down, forced off after `shutdownTimeout`, and started with the "
-    "change; a guest that is off just has it when it starts. A network is stopped and started, and guests that run on "
-    "it are cut off. `replace`: the object is deleted, a server with its root disk, and made anew. The preview says "
-    "which it will be for the guest as it is now, with the reason. "
+    "change; a guest that is off just has it when it starts, and so does one whose `restartPolicy` is `deferred`. A "
+    "network is stopped and started, and guests that run on it are cut off. `replace`: the object is deleted, a server "
+    "with its root disk, and made anew. The preview says which it will be for the guest as it is now, with the reason. "
     "See [the guide](../guide/changes.md) for what others changed."
 )
 

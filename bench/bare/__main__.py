@@ -1,4 +1,7 @@
-"""Makes volumes, defines guests and starts them with libvirt-python and ten threads: ``python -m bench.bare PLAN``."""
+"""What Kiln does to guests and volumes, by libvirt-python alone and ten threads: ``python -m bench.bare PLAN``.
+
+A plan makes volumes, defines guests and starts them, reads all guests and volumes that are there, or removes them.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,16 @@ PIECE = 256 << 10
 
 
 def main() -> None:
-    """Carry out the plan: base volumes first, then each guest with its volumes."""
+    """Carry out the plan."""
     plan = json.loads(Path(sys.argv[1]).read_text())
     connection = libvirt.open(plan["uri"])
     pool = connection.storagePoolLookupByName(plan["pool"])
+    {"make": make, "read": read, "remove": remove}[plan["do"]](connection, pool, plan)
+    connection.close()
+
+
+def make(connection: Any, pool: Any, plan: dict[str, Any]) -> None:
+    """Base volumes first, then each guest with its volumes."""
 
     def volume(one: dict[str, Any]) -> None:
         made = pool.createXML(one["xml"], 0)
@@ -35,7 +44,31 @@ def main() -> None:
     with ThreadPoolExecutor(THREADS) as threads:
         list(threads.map(volume, plan["base"]))
         list(threads.map(guest, plan["guests"]))
-    connection.close()
+
+
+def read(connection: Any, pool: Any, plan: dict[str, Any]) -> None:
+    """State and definition of every guest, and every volume."""
+    for domain, _ in connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0):
+        domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    for volume in pool.listAllVolumes():
+        volume.XMLDesc()
+
+
+def remove(connection: Any, pool: Any, plan: dict[str, Any]) -> None:
+    """Each guest that the plan names with the volumes of its name, then the other volumes."""
+
+    def guest(name: str) -> None:
+        connection.lookupByName(name).undefine()
+        for volume in volumes:
+            if volume.name().startswith(f"{name}-"):
+                volume.delete()
+
+    volumes = [volume for volume in pool.listAllVolumes() if not volume.name().startswith(".")]
+    with ThreadPoolExecutor(THREADS) as threads:
+        list(threads.map(guest, plan["names"]))
+    for volume in volumes:
+        if not volume.name().startswith(tuple(f"{name}-" for name in plan["names"])):
+            volume.delete()
 
 
 def _upload(connection: Any, volume: Any, content: bytes) -> None:

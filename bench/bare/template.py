@@ -42,7 +42,7 @@ class Template:
             {"xml": self.guest.replace(self.name, name), "volumes": _listed(self.volumes, self.name, name)}
             for name in names
         ]
-        return {"uri": uri, "pool": pool, "start": start, "base": _listed(self.base), "guests": guests}
+        return {"do": "make", "uri": uri, "pool": pool, "start": start, "base": _listed(self.base), "guests": guests}
 
 
 def capture(connection: Any, pool: Any, name: str, others: Sequence[str], directory: Path) -> Template:

@@ -1,4 +1,5 @@
-"""``plugin-memory``: the most memory that the plugin had (VmHWM) once it made and read 100 resources."""
+"""``plugin-memory``: the most memory that the plugin had (VmHWM) once it made and read 100 resources.
+``plugin-memory-1000``: 500 guests and 500 disks."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.engine import Project, attached, kiln_plugin
@@ -15,12 +18,19 @@ from bench.programs import Names, Site
 from bench.scratch import Scratch
 from tools.guests import tiny
 
-IMAGES, DISKS, SERVERS = 4, 48, 48
-LIMIT_MIB = 90.0
+
+@dataclass(frozen=True)
+class Size:
+    """How many resources, and how many MiB are allowed for them."""
+
+    images: int
+    disks: int
+    servers: int
+    limit: float
 
 
 @contextmanager
-def sides(scratch: Scratch, tell: Tell) -> Iterator[Sides]:
+def sides(scratch: Scratch, tell: Tell, *, size: Size) -> Iterator[Sides]:
     """The limit is the floor: there is nothing to measure on that side."""
     disk = tiny.ensure(tell).disk
     with connected(scratch) as connection, network(connection, scratch) as name:
@@ -28,12 +38,12 @@ def sides(scratch: Scratch, tell: Tell) -> Iterator[Sides]:
 
         def ours() -> float:
             with pool(connection, scratch):
-                return peak(scratch, site)
+                return peak(scratch, site, size)
 
-        yield Sides(ours=ours, floor=lambda: LIMIT_MIB)
+        yield Sides(ours=ours, floor=lambda: size.limit)
 
 
-def peak(scratch: Scratch, site: Site) -> float:
+def peak(scratch: Scratch, site: Site, size: Size) -> float:
     """MiB at the peak of one plugin that serves an ``up`` and a ``refresh``; it outlives both, to be looked at."""
     plugin = kiln_plugin()
     with subprocess.Popen([plugin.executable], stdout=subprocess.PIPE, text=True) as process:
@@ -41,7 +51,7 @@ def peak(scratch: Scratch, site: Site) -> float:
         try:
             port = process.stdout.readline().strip()
             with attached(plugin, port):
-                program = site.mixture(IMAGES, DISKS, SERVERS)
+                program = site.mixture(size.images, size.disks, size.servers)
                 project = Project(scratch.subdirectory("project"), plugin, program, site.config)
                 project.up()
                 project.refresh()
@@ -58,4 +68,11 @@ def high_water_mark(pid: int) -> float:
     return int(found[1]) / 1024
 
 
-FIGURE = Figure("plugin-memory", "MiB", 1.0, sides)
+def _figure(name: str, size: Size) -> Figure:
+    return Figure(name, "MiB", 1.0, partial(sides, size=size))
+
+
+FIGURES = (
+    _figure("plugin-memory", Size(images=4, disks=48, servers=48, limit=90.0)),
+    _figure("plugin-memory-1000", Size(images=1, disks=500, servers=500, limit=200.0)),
+)

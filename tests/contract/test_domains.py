@@ -111,6 +111,29 @@ def test_redefining_keeps_the_guest_and_changes_it(node: Node, ctx: Context, nam
     assert changed.autostart
 
 
+def test_a_running_guest_keeps_what_it_was_started_with_until_it_is_started_again(
+    node: Node, ctx: Context, pool: str, name: str
+) -> None:
+    wanted = spec(name, disks=(bootable(node, ctx, VolumeRef(pool, "disk")),), asked={"boot": "0", "graphics": "0"})
+    assert node.domains.define(ctx, wanted).asked == wanted.asked
+    assert heard(ctx, node.domains.start(ctx, wanted.uuid, with_console=True))
+    changed = replace(wanted, asked={"boot": "1", "graphics": "0"}, memory=96 << 10)
+    node.domains.define(ctx, changed)
+    node.domains.set_mark(ctx, wanted.uuid, replace(MARK, phase="done", holder=None))
+    node.domains.set_description(ctx, wanted.uuid, "new")
+    for told in (node.domains.get(ctx, wanted.uuid), *(one for one in node.domains.list(ctx) if one.name == name)):
+        assert told.live is not None
+        assert (told.asked, told.live.asked) == (changed.asked, wanted.asked)
+        assert (told.memory, told.live.memory) == (96 << 10, 64 << 10)
+        assert (told.mark, told.description) == (replace(MARK, phase="done", holder=None), "new")
+    node.domains.destroy(ctx, wanted.uuid)
+    assert node.domains.get(ctx, wanted.uuid).live is None
+    node.domains.start(ctx, wanted.uuid)
+    again = node.domains.get(ctx, wanted.uuid)
+    assert again.live is not None
+    assert (again.live.asked, again.live.memory) == (changed.asked, 96 << 10)
+
+
 def test_settings_are_told_as_they_were_asked_for_and_a_cpu_that_nobody_chose_is_not(
     node: Node, ctx: Context, pool: str, name: str
 ) -> None:
@@ -235,6 +258,22 @@ def test_devices_are_plugged_into_a_running_guest_and_not_into_its_definition(
     }
     assert [(nic.mac, nic.network) for nic in found.live.nics] == [("52:54:00:00:00:06", "default")]
     assert (list(found.disks), list(found.nics)) == ([], [])
+
+
+def test_the_cable_of_an_interface_is_pulled_and_plugged_in_while_the_guest_runs(
+    node: Node, ctx: Context, name: str
+) -> None:
+    nic = NicSpec("52:54:00:00:00:07", network="default", link="down")
+    wanted = spec(name, nics=(nic,))
+    node.domains.define(ctx, wanted)
+    node.domains.start(ctx, wanted.uuid)
+    found = node.domains.get(ctx, wanted.uuid)
+    assert found.live is not None
+    assert [nic.link for nic in (*found.nics, *found.live.nics)] == ["down", "down"]
+    node.domains.replug(ctx, wanted.uuid, replace(nic, link="up"), {})
+    found = node.domains.get(ctx, wanted.uuid)
+    assert found.live is not None
+    assert [nic.link for nic in (*found.nics, *found.live.nics)] == ["down", "up"]
 
 
 def test_a_cd_is_changed_and_its_drive_taken_while_the_guest_runs(

@@ -323,7 +323,7 @@ def test_a_guest_that_does_not_start_with_a_new_kernel_runs_again_as_it_was(
         assert inventory.domain(name).XMLDesc(3) == before
         state = reveal(caught.value.outcome.state)
         assert (state["state"], state["memory"], state.get("boot")) == ("running", "64MiB", None)
-        assert "pendingRestart" not in state
+        assert "unfinished" not in state
     finally:
         direct.remove("Server", server)
 

@@ -159,6 +159,7 @@ def test_interfaces_are_changed_while_the_guest_runs(
     steps: list[list[dict[str, str]]] = [
         [{"bridge": "virbr0"}],
         [{"bridge": "virbr0"}, {"network": "default", "mac": "52:54:00:00:00:0a"}],
+        [{"bridge": "virbr0"}, {"network": "default", "mac": "52:54:00:00:00:0a", "linkState": "down"}],
         [{"network": "default", "mac": "52:54:00:00:00:0b", "model": "e1000e"}],
         [],
     ]
@@ -168,6 +169,9 @@ def test_interfaces_are_changed_while_the_guest_runs(
         assert [nic.get("type") for nic in live] == ["bridge" if "bridge" in nic else "network" for nic in networks]
         macs = [nic.find("mac").get("address") for nic in live]
         assert macs == inventory.macs(name)
+        links = [nic.find("link") for nic in live]
+        cables = [link is None or link.get("state") == "up" for link in links]
+        assert cables == [nic.get("linkState") != "down" for nic in networks]
         assert stack.refresh().changed == {}
     stack.up(make())
     assert len(inventory.macs(name)) == 1

@@ -14,6 +14,7 @@ from typing import Literal
 from kiln.framework.context import Context
 from kiln.framework.errors import InputError, Refused, Unreachable
 from kiln.ports.nodes import Accelerator, NodeFacts, Prerequisite
+from kiln.ports.overlays import OverlaySpec
 
 from tests.fakes.memory_domains import MemoryDomains
 from tests.fakes.memory_networks import MemoryNetworks
@@ -116,6 +117,11 @@ class MemoryNodes:
     def check_settings(self, uri: str, asked: Mapping[str, str]) -> None:
         for name in sorted(set(asked) - SETTINGS):
             raise InputError(f"platformConfig.{name}", f"'{name}' is no setting of memory")
+
+    def check_overlay(self, uri: str, asked: Sequence[OverlaySpec]) -> None:
+        for index, entry in enumerate(asked):
+            if entry.xpath == "/domain/name":
+                raise InputError(f"xmlOverlay[{index}]", "this changes the guest's name", action="state 'name'")
 
     def close(self) -> None:
         """Nothing is open."""

@@ -24,8 +24,12 @@ from kiln.ports.domains import (
 )
 from kiln.ports.marks import Mark
 from kiln.ports.networks import Network
+from kiln.ports.overlays import OverlaySpec
 
 from tests.fakes.memory_volumes import MemoryVolumes
+
+NOWHERE = "/domain/nowhere"
+"""An XPath that selects nothing in any guest."""
 
 
 class MemoryConsole:
@@ -61,6 +65,7 @@ class MemoryGuest:
     transient: bool = False
     clings: bool = False
     starts: int = 0
+    overlay: Sequence[OverlaySpec] = ()
     addresses: Sequence[Address] = ()
     agent: Callable[[str], str | None] = field(default=lambda _command: None)
 
@@ -80,11 +85,12 @@ class MemoryDomains:
         self.guests: dict[str, MemoryGuest] = {}
         self.logged: dict[str, GuestLog] = {}
         self.unbootable: set[str] = set()
-        self._kept: list[Domain] = []
+        self._kept: list[tuple[Domain, Sequence[OverlaySpec]]] = []
         self.newborn: Callable[[MemoryGuest], None] = lambda _guest: None
 
     def define(self, ctx: Context, spec: DomainSpec) -> Domain:
         ctx.check("define the guest")
+        self.rehearse(ctx, spec)
         with self._lock:
             for guest in self.guests.values():
                 if guest.domain.name == spec.name and guest.domain.uuid != spec.uuid:
@@ -98,17 +104,31 @@ class MemoryDomains:
             else:
                 before.domain = _told(spec, before.domain.state, autostart=before.domain.autostart)
                 before.transient = False
+            self.guests[spec.uuid].overlay = tuple(spec.overlay)
             return self.guests[spec.uuid].told()
 
+    def rehearse(self, ctx: Context, spec: DomainSpec) -> None:
+        for index, entry in enumerate(spec.overlay):
+            if entry.xpath == NOWHERE:
+                raise InputError(f"xmlOverlay[{index}].xpath", "this selects nothing in the guest's definition")
+
+    def overlaid(
+        self, ctx: Context, uuid: str, overlay: Sequence[OverlaySpec], *, recent: bool = False
+    ) -> Sequence[OverlaySpec]:
+        had = self._guest(ctx, uuid).overlay
+        return [entry if entry in had else OverlaySpec(entry.xpath) for entry in overlay]
+
     def definition(self, ctx: Context, uuid: str) -> Definition:
-        self._kept.append(self._guest(ctx, uuid).domain)
+        guest = self._guest(ctx, uuid)
+        self._kept.append((guest.domain, guest.overlay))
         return Definition(str(len(self._kept) - 1))
 
     def restore(self, ctx: Context, definition: Definition) -> Domain:
         ctx.check("put the definition back")
         with self._lock:
-            kept = self._kept[int(definition.text)]
+            kept, overlay = self._kept[int(definition.text)]
             guest = self.guests[kept.uuid]
+            guest.overlay = overlay
             guest.domain = replace(kept, state=guest.domain.state, autostart=guest.domain.autostart)
             guest.transient = False
             return guest.told()
@@ -134,7 +154,7 @@ class MemoryDomains:
                 guest.console += guest.says
                 guest.starts += 1
                 domain = guest.domain
-                guest.live = Live(domain.memory, domain.vcpus, domain.disks, domain.nics)
+                guest.live = Live(domain.memory, domain.vcpus, domain.disks, domain.nics, asked=domain.asked)
             self._change(uuid, state="running")
             return MemoryConsole(guest) if with_console else None
 
@@ -318,6 +338,7 @@ def told_nic(nic: NicSpec) -> DomainNic:
         kind="network" if nic.network is not None else "bridge" if nic.bridge is not None else "user",
         source=nic.network if nic.network is not None else nic.bridge,
         model=nic.model,
+        link=nic.link,
         boot_order=nic.boot_order,
     )
 
@@ -341,6 +362,7 @@ def _told(spec: DomainSpec, state: PowerState, *, autostart: bool) -> Domain:
         mark=spec.mark,
         metadata=dict(spec.metadata),
         platform_config=dict(spec.platform_config),
+        asked=dict(spec.asked),
         vnc_port=None,
         console_log=f"/memory/{spec.uuid}.log",
     )

@@ -156,7 +156,7 @@ def inventory(node: MemoryNode) -> dict[str, Any]:
         "pools": {name: pool.active for name, pool in volumes.named.items()},
         "volumes": {key: _volume(node, key, volume, marks.get(key)) for key, volume in _volumes(node)},
         "marks": {key: _mark(mark) for key, mark in marks.items()},
-        "guests": {guest.told().name: _guest(guest.told()) for guest in node.domains.guests.values()},
+        "guests": {guest.domain.name: _guest(guest) for guest in node.domains.guests.values()},
         "networks": {one.name: {**asdict(one), "uuid": "", "mark": _mark(one.mark)} for one in node.networks.list(ctx)},
     }
 
@@ -188,8 +188,10 @@ def _mark(mark: Mark | None) -> Any:
     return mark and (mark.phase, mark.role, mark.urn, mark.digest, tuple(sorted(info.items())))
 
 
-def _guest(domain: Domain) -> dict[str, Any]:
-    told = asdict(replace(domain, uuid="", mark=None, console_log=None)) | {"mark": _mark(domain.mark)}
+def _guest(guest: MemoryGuest) -> dict[str, Any]:
+    domain = guest.told()
+    told = asdict(replace(domain, uuid="", mark=None, console_log=None))
+    told |= {"mark": _mark(domain.mark), "overlay": guest.overlay}
     for nic in (*told["nics"], *(told["live"] or {"nics": ()})["nics"]):
         nic["mac"] = ""
     return told

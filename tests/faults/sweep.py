@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+import pytest
+from _pytest.mark import ParameterSet
+from hypothesis import settings
 from kiln.framework.context import Context
 from kiln.framework.errors import Conflict, KilnError
 from kiln.framework.operations import Partial
@@ -35,19 +38,33 @@ WAYS: tuple[Way, ...] = (
 )
 """How the fault strikes, what comes next, and whether the pool is a directory on the machine that runs Kiln."""
 
+SOAK = settings.get_current_profile_name() == "soak"
+
 RUNS = 2
 """How many runs it may take until all is as it was asked for."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A stack goes from one program to another. ``meanwhile`` is what happens on the node between the two runs, and
-    ``kept`` are volumes whose content outlives every fault."""
+    """A stack goes from one program to another, after it had the ``first`` one. ``meanwhile`` is what happens on the
+    node between the two last runs, and ``kept`` are volumes whose content outlives every fault."""
 
     before: Callable[[FaultyWorld], Program]
     after: Callable[[FaultyWorld], Program]
     meanwhile: Callable[[FaultyWorld], None] = lambda world: None
     kept: tuple[str, ...] = ()
+    first: Callable[[FaultyWorld], Program] | None = None
+
+
+def performances(scenarios: Iterable[str]) -> list[ParameterSet]:
+    """Each scenario with the ways in which it is swept: all in a soak, else one for each kind of fault, with another
+    recovery from one scenario to the next."""
+    found = []
+    for number, scenario in enumerate(scenarios):
+        for how in get_args(How):
+            ways = [way for way in WAYS if way[0] == how]
+            found += [(scenario, way) for way in (ways if SOAK else [ways[number % len(ways)]])]
+    return [pytest.param(scenario, way, id="-".join((scenario, *way))) for scenario, way in found]
 
 
 class Play:
@@ -59,6 +76,8 @@ class Play:
         self.world = FaultyWorld(files, local=local)
         add_things_of_others(self.world)
         self.stack = Stack(self.world)
+        if scenario.first is not None:
+            self.stack.up(scenario.first(self.world))
         self.stack.up(scenario.before(self.world))
         self.program = scenario.after(self.world)
         for volume in scenario.kept:

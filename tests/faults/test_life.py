@@ -18,17 +18,17 @@ from kiln.framework.context import Context
 from kiln.framework.errors import Conflict, KilnError
 from kiln.framework.operations import Partial
 from kiln.framework.units import Size
+from kiln.ports.overlays import OverlaySpec
 from kiln.ports.volumes import VolumeRef
 from kiln.resources.server.seeds import remove_ended_seeds
 
 from tests.faults.node import FaultyWorld, add_things_of_others
 from tests.faults.points import How, Killed, Points
-from tests.faults.scenarios.servers import HASH, NIC
+from tests.faults.scenarios.servers import HASH, NIC, NO_MOUSE, THREADS
 from tests.faults.stack import Program, Stack
-from tests.faults.sweep import RUNS, others
+from tests.faults.sweep import RUNS, SOAK, others
 from tests.unit.resources.world import POOL
 
-SOAK = settings.get_current_profile_name() == "soak"
 CASES = 5000 if SOAK else 200
 
 servers = st.fixed_dictionaries(
@@ -43,6 +43,8 @@ servers = st.fixed_dictionaries(
         "graphics": st.sampled_from(["none", "vnc"]),
         "disks": st.lists(st.sampled_from(["kiln/own", "kiln/data", "kiln/cd"]), unique=True),
         "firstBoot": st.just({"password": HASH}),
+        "xmlOverlay": st.sampled_from([None, [THREADS], [NO_MOUSE]]),
+        "restartPolicy": st.sampled_from(["allowed", "allowed", "deferred"]),
     }
 )
 networks = st.fixed_dictionaries(
@@ -210,9 +212,14 @@ class Life(RuleBasedStateMachine):
             assert guest.state == inputs["powerState"]
             assert guest.memory << 10 == Size.parse(inputs["memory"]).bytes
             assert (guest.autostart, guest.description) == (inputs["autostart"], inputs.get("description"))
+            waits = set(self.stack.entries["web"].made.state.get("pendingRestart") or ())
             if guest.live is not None:
-                assert guest.live.memory == guest.memory
+                assert (guest.live.memory == guest.memory) == ("memory" not in waits)
+                assert (guest.live.asked == guest.asked) == waits.isdisjoint(guest.asked)
+                assert inputs["restartPolicy"] == "deferred" or not waits
                 assert {disk.path for disk in guest.live.disks} == {disk.path for disk in guest.disks}
+            overlay = tuple(OverlaySpec(**one) for one in inputs.get("xmlOverlay", ()))
+            assert node.domains.guests[guest.uuid].overlay == overlay
             assert paths == {disk.removeprefix("kiln/") for disk in inputs["disks"]}
         volumes = node.volumes.named[POOL].volumes
         assert ("own" in volumes) == ("own" in program)

@@ -27,6 +27,6 @@ def test_the_name_of_every_step_is_a_literal() -> None:
 
 
 def test_a_scenario_reaches_every_step(tmp_path: Path) -> None:
-    tables = (storage.SCENARIOS, networks.SCENARIOS, servers.LIFE, servers.CHANGES)
+    tables = (storage.SCENARIOS, networks.SCENARIOS, servers.LIFE, servers.CHANGES, servers.POLICIES)
     found = {step for table in tables for scenario in table.values() for step in reached(scenario, tmp_path)}
     assert {name.value for _, name in names() if isinstance(name, ast.Constant)} - found == set()

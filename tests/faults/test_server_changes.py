@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults.scenarios.servers import CHANGES
-from tests.faults.sweep import WAYS, Way, sweep
+from tests.faults.sweep import Way, performances, sweep
 
 
-@pytest.mark.parametrize("way", WAYS, ids="-".join)
-@pytest.mark.parametrize("scenario", CHANGES)
+@pytest.mark.parametrize(("scenario", "way"), performances(CHANGES))
 def test_after_a_fault_at_any_point_nothing_is_lost_or_left(tmp_path: Path, scenario: str, way: Way) -> None:
     sweep(CHANGES[scenario], tmp_path, way)

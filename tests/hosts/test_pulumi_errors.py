@@ -122,6 +122,12 @@ def test_a_recorded_state_that_cannot_be_read_says_what_to_do(plugin: Plugin) ->
     assert "pulumi refresh" in error.details()
 
 
+def test_what_fails_in_a_diff_names_the_resource(plugin: Plugin) -> None:
+    error = failing(lambda: plugin.diff("id", {"count": "many"}, {"count": 1}, {"count": 2}))
+    assert error.details().startswith("Thing 'one': the recorded state cannot be understood.")
+    assert not create(plugin, {"fail": "clean"}).details().startswith("Thing")
+
+
 def test_rpcs_that_are_not_offered_are_unimplemented(plugin: Plugin) -> None:
     assert failing(lambda: plugin.stub.Construct(provider_pb2.ConstructRequest())).code() is (
         grpc.StatusCode.UNIMPLEMENTED

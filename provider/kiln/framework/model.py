@@ -25,9 +25,10 @@ M = TypeVar("M", bound="Model")
 
 
 class Impact(StrEnum):
-    """What a change does to a running object."""
+    """What a change does to a running object. ``DEFERRED``, which no field states: nothing until it starts again."""
 
     LIVE = "live"
+    DEFERRED = "deferred"
     RESTART = "restart"
     REPLACE = "replace"
 

@@ -7,7 +7,7 @@ defaults are resolved, models are parsed, and previews are answered without touc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from kiln.framework.context import Context
@@ -30,11 +30,15 @@ class Autoname:
 
 @dataclass(frozen=True)
 class Outcome:
-    """An object as a host reports it: ``inputs`` are only set by ``read``, ``id`` may be empty in a preview."""
+    """An object as a host reports it: ``inputs`` are only set by ``read``, ``id`` may be empty in a preview.
+
+    ``same``: all is as it was recorded, so that a host can answer with what it was sent.
+    """
 
     id: str
     state: dict[str, Any]
     inputs: dict[str, Any] | None = None
+    same: bool = field(default=False, compare=False)
 
 
 class Partial(Exception):
@@ -113,15 +117,14 @@ def create(ctx: Context, resource: AnyResource, inputs: Data, *, preview: bool =
 
 def read(ctx: Context, resource: AnyResource, id: str, inputs: Data | None, state: Data | None) -> Outcome | None:
     """The object as it is now with inputs in desired shape, None when it is gone."""
-    secrets = set(secret_paths(inputs or {})) | set(secret_paths(state or {}))
-    found = resource.read(
-        ctx,
-        id,
-        parse_old(resource.Inputs, reveal(inputs)) if inputs else None,
-        parse_old(resource.State, reveal(state)) if state else None,
-    )
+    old = parse_old(resource.Inputs, reveal(inputs)) if inputs else None
+    before = parse_old(resource.State, reveal(state)) if state else None
+    found = resource.read(ctx, id, old, before)
     if found is None:
         return None
+    if inputs and state and (found.id, found.inputs, found.state) == (id, old, before) and _is_marked(resource, state):
+        return Outcome(id, dict(state), dict(inputs), same=True)
+    secrets = set(secret_paths(inputs or {})) | set(secret_paths(state or {}))
     return Outcome(
         found.id,
         mark_secrets(resource.State, found.state.wire(), secrets),
@@ -132,13 +135,19 @@ def read(ctx: Context, resource: AnyResource, id: str, inputs: Data | None, stat
 def update(
     ctx: Context, resource: AnyResource, id: str, state: Data, olds: Data, news: Data, *, preview: bool = False
 ) -> Outcome:
-    """Change the object. In a preview, outputs that a changed input may alter are unknown and the others stay."""
+    """Change the object. In a preview, outputs that a changed input may alter are unknown and the others stay.
+
+    Raises:
+        InputErrors: what the plan refuses; an update itself refuses it too, before it does anything.
+    """
     secrets = set(secret_paths(news))
     new = parse(resource.Inputs, reveal(news))
     old = parse_old(resource.Inputs, reveal(olds))
     before = parse_old(resource.State, reveal(state))
     if preview:
         plan = _with_unfinished(resource.diff(ctx, id, before, old, new), resource, state)
+        if plan.refused:
+            raise InputErrors(plan.refused)
         after = new.wire()
         known = before.wire()
         for key, depends in _outputs(resource.State):
@@ -167,6 +176,11 @@ def mark_secrets(model: type[Model], data: dict[str, Any], paths: set[Path]) -> 
     marked = conceal(data, paths | set(walk_secret_fields(model, data)))
     assert isinstance(marked, dict)
     return {key: value for key, value in marked.items() if value is not None}
+
+
+def _is_marked(resource: AnyResource, state: Data) -> bool:
+    """Whether all is secret in a recorded state that is to be; it may have been written when less was."""
+    return set(walk_secret_fields(resource.State, state)) <= set(secret_paths(state))
 
 
 def parse_old(model: type[Model], data: Data) -> Any:

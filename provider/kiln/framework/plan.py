@@ -7,12 +7,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from kiln.framework.errors import InputError
 from kiln.framework.model import Impact, ImpactRule, Model, alias_of, facts_of, plain, walk_secret_fields
 from kiln.framework.values import UNKNOWN, Path, render_path
 
 Kind = Literal["add", "delete", "update"]
 _MOST_SHOWN = 120
-_ORDER = {Impact.LIVE: 0, Impact.RESTART: 1, Impact.REPLACE: 2}
+_ORDER = {Impact.LIVE: 0, Impact.DEFERRED: 1, Impact.RESTART: 2, Impact.REPLACE: 3}
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,12 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """All changes between two inputs. ``delete_first``: a replacement deletes the old object before the new is made."""
+    """All changes between two inputs. ``delete_first``: a replacement deletes the old object before the new is made.
+    ``refused`` says why an update with them is not made; a refresh, which asks for a plan too, may not fail for it."""
 
     changes: tuple[Change, ...] = ()
     delete_first: bool = False
+    refused: tuple[InputError, ...] = ()
 
     def concealing(self, secrets: Collection[Path]) -> Plan:
         """The plan with every change at, above or below one of these paths marked as secret."""

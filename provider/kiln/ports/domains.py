@@ -9,9 +9,11 @@ from typing import Literal, Protocol
 from kiln.framework.context import Context
 from kiln.ports.definition import Definition
 from kiln.ports.marks import Mark
+from kiln.ports.overlays import OverlaySpec
 from kiln.ports.volumes import Volume
 
 PowerState = Literal["running", "stopped", "paused", "crashed", "saved"]
+LinkState = Literal["up", "down"]
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,13 @@ class DiskSpec:
 @dataclass(frozen=True)
 class NicSpec:
     """A network interface. Exactly one of ``network`` (libvirt network) and ``bridge`` (host bridge) is set, or neither
-    for user-mode networking. ``mac`` is lower case with colons."""
+    for user-mode networking. ``mac`` is lower case with colons. ``link`` says whether its cable is plugged in."""
 
     mac: str
     network: str | None = None
     bridge: str | None = None
     model: str = "virtio"
+    link: LinkState = "up"
     boot_order: int | None = None
 
     @property
@@ -67,7 +70,9 @@ class DomainSpec:
     fits it.
 
     ``graphics_password`` is only set when ``graphics`` is ``vnc``. ``metadata`` are free key/value pairs kept in the
-    domain's metadata. ``platform_config`` holds platform settings that have no property of their own.
+    domain's metadata. ``platform_config`` holds platform settings that have no property of their own, ``overlay`` are
+    the last changes of the definition. ``asked`` are digests of what was asked for, kept in the domain's metadata: a
+    guest keeps those that it was started with.
     """
 
     name: str
@@ -87,6 +92,8 @@ class DomainSpec:
     graphics_password: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     platform_config: Mapping[str, str] = field(default_factory=dict)
+    asked: Mapping[str, str] = field(default_factory=dict)
+    overlay: Sequence[OverlaySpec] = ()
 
 
 @dataclass(frozen=True)
@@ -115,6 +122,7 @@ class DomainNic:
     kind: str
     source: str | None
     model: str | None
+    link: LinkState = "up"
     boot_order: int | None = None
 
     @property
@@ -147,7 +155,8 @@ class Address:
 class Live:
     """What a guest has while it runs, which its definition need not say (memory in KiB).
 
-    ``free_slots`` is how many more disks and interfaces its PCI bus takes, None where that is not known.
+    ``free_slots`` is how many more disks and interfaces its PCI bus takes, None where that is not known. ``asked`` is
+    that of the definition which it was started with.
     """
 
     memory: int
@@ -155,6 +164,7 @@ class Live:
     disks: Sequence[DomainDisk]
     nics: Sequence[DomainNic]
     free_slots: int | None = None
+    asked: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -190,6 +200,7 @@ class Domain:
     current_vcpus: int | None = None
     live: Live | None = None
     transient: bool = False
+    asked: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -218,7 +229,17 @@ class Domains(Protocol):
 
     def define(self, ctx: Context, spec: DomainSpec) -> Domain:
         """Define, or redefine under the same UUID; a transient guest becomes persistent. Raises Conflict when another
-        UUID has the name."""
+        UUID has the name, and InputError at an entry of the overlay that cannot be applied, or is not kept."""
+
+    def rehearse(self, ctx: Context, spec: DomainSpec) -> None:
+        """Apply the overlay to the definition that ``define`` would make, and make none. Raises InputError at an entry
+        that cannot be applied."""
+
+    def overlaid(
+        self, ctx: Context, uuid: str, overlay: Sequence[OverlaySpec], *, recent: bool = False
+    ) -> Sequence[OverlaySpec]:
+        """Each entry as the guest's persistent definition has it: as it is where the change is there, else with the
+        value that an attribute has instead, or with no change at all. ``recent`` as for ``get``. Raises NotFound."""
 
     def definition(self, ctx: Context, uuid: str) -> Definition:
         """The definition as it is, with all that Kiln knows nothing of. Raises NotFound."""
@@ -254,7 +275,7 @@ class Domains(Protocol):
         """Remove the definition with NVRAM, TPM state, managed save, snapshots; gone is a success."""
 
     def set_mark(self, ctx: Context, uuid: str, mark: Mark) -> None:
-        """Replace the ownership mark, in the persistent and the live definition."""
+        """Replace the ownership mark, and nothing else, in the persistent and the live definition."""
 
     def set_autostart(self, ctx: Context, uuid: str, autostart: bool) -> None:
         """Start the guest with the node, or not."""

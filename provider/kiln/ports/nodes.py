@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from kiln.framework.context import Context
 from kiln.ports.domains import Domains
 from kiln.ports.networks import Networks
+from kiln.ports.overlays import OverlaySpec
 from kiln.ports.volumes import Volumes
 
 AcceleratorName = Literal["kvm", "tcg"]
@@ -120,6 +121,10 @@ class Nodes(Protocol):
     def check_settings(self, uri: str, asked: Mapping[str, str]) -> None:
         """Refuse ``platformConfig`` that the platform of ``uri`` does not know, without asking the node; a value may be
         UNKNOWN. Raises InputError."""
+
+    def check_overlay(self, uri: str, asked: Sequence[OverlaySpec]) -> None:
+        """Refuse an ``xmlOverlay`` that no guest of the platform of ``uri`` can have, without asking the node; parts
+        may be UNKNOWN. Raises InputError at the entry."""
 
     def close(self) -> None:
         """Close all connections."""

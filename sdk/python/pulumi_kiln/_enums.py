@@ -13,6 +13,7 @@ __all__ = [
     'DiskFormat',
     'ImageFormat',
     'NetworkMode',
+    'NicLinkState',
     'NicModel',
     'NodeAccelerator',
     'ServerCpuMode',
@@ -20,6 +21,7 @@ __all__ = [
     'ServerGraphics',
     'ServerOnFirstBootChange',
     'ServerPowerState',
+    'ServerRestartPolicy',
     'ServerWaitFor',
 ]
 
@@ -63,6 +65,12 @@ class NetworkMode(_builtins.str, Enum):
     ROUTED = "routed"
     ISOLATED = "isolated"
     BRIDGE = "bridge"
+
+
+@pulumi.type_token("kiln:index:NicLinkState")
+class NicLinkState(_builtins.str, Enum):
+    UP = "up"
+    DOWN = "down"
 
 
 @pulumi.type_token("kiln:index:NicModel")
@@ -111,6 +119,13 @@ class ServerOnFirstBootChange(_builtins.str, Enum):
 class ServerPowerState(_builtins.str, Enum):
     RUNNING = "running"
     STOPPED = "stopped"
+
+
+@pulumi.type_token("kiln:index:ServerRestartPolicy")
+class ServerRestartPolicy(_builtins.str, Enum):
+    ALLOWED = "allowed"
+    DEFERRED = "deferred"
+    FORBIDDEN = "forbidden"
 
 
 @pulumi.type_token("kiln:index:ServerWaitFor")

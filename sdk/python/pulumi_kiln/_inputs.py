@@ -30,6 +30,10 @@ __all__ = [
     'ReservationArgsDict',
     'StoragePoolArgs',
     'StoragePoolArgsDict',
+    'XmlAttributeArgs',
+    'XmlAttributeArgsDict',
+    'XmlOverlayArgs',
+    'XmlOverlayArgsDict',
 ]
 
 class BootArgsDict(TypedDict):
@@ -418,6 +422,10 @@ class NicArgsDict(TypedDict):
     """
     Name of the host bridge it is connected to, instead of a network.
     """
+    link_state: NotRequired[pulumi.Input[Optional[Union[_builtins.str, 'NicLinkState']]]]
+    """
+    Whether the interface's cable is plugged in, as the guest sees it.
+    """
     mac: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
     MAC address. Default: derived from the server's UUID, so that it never changes.
@@ -435,6 +443,7 @@ class NicArgsDict(TypedDict):
 class NicArgs:
     def __init__(__self__, *,
                  bridge: pulumi.Input[Optional[_builtins.str]] = None,
+                 link_state: pulumi.Input[Optional[Union[_builtins.str, 'NicLinkState']]] = None,
                  mac: pulumi.Input[Optional[_builtins.str]] = None,
                  model: pulumi.Input[Optional[Union[_builtins.str, 'NicModel']]] = None,
                  network: pulumi.Input[Optional[_builtins.str]] = None):
@@ -442,12 +451,17 @@ class NicArgs:
         A network interface.
 
         :param pulumi.Input[_builtins.str] bridge: Name of the host bridge it is connected to, instead of a network.
+        :param pulumi.Input[Union[_builtins.str, 'NicLinkState']] link_state: Whether the interface's cable is plugged in, as the guest sees it.
         :param pulumi.Input[_builtins.str] mac: MAC address. Default: derived from the server's UUID, so that it never changes.
         :param pulumi.Input[Union[_builtins.str, 'NicModel']] model: Device model that the guest sees.
         :param pulumi.Input[_builtins.str] network: Name of the libvirt network it is connected to.
         """
         if bridge is not None:
             pulumi.set(__self__, "bridge", bridge)
+        if link_state is None:
+            link_state = 'up'
+        if link_state is not None:
+            pulumi.set(__self__, "link_state", link_state)
         if mac is not None:
             pulumi.set(__self__, "mac", mac)
         if model is None:
@@ -468,6 +482,18 @@ class NicArgs:
     @bridge.setter
     def bridge(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "bridge", value)
+
+    @_builtins.property
+    @pulumi.getter(name="linkState")
+    def link_state(self) -> pulumi.Input[Optional[Union[_builtins.str, 'NicLinkState']]]:
+        """
+        Whether the interface's cable is plugged in, as the guest sees it.
+        """
+        return pulumi.get(self, "link_state")
+
+    @link_state.setter
+    def link_state(self, value: pulumi.Input[Optional[Union[_builtins.str, 'NicLinkState']]]):
+        pulumi.set(self, "link_state", value)
 
     @_builtins.property
     @pulumi.getter
@@ -632,5 +658,150 @@ class StoragePoolArgs:
     @path.setter
     def path(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "path", value)
+
+
+class XmlAttributeArgsDict(TypedDict):
+    """
+    An attribute of an XML element.
+    """
+    name: pulumi.Input[_builtins.str]
+    """
+    Name of the attribute.
+    """
+    value: pulumi.Input[_builtins.str]
+    """
+    Value of the attribute.
+    """
+
+@pulumi.input_type
+class XmlAttributeArgs:
+    def __init__(__self__, *,
+                 name: pulumi.Input[_builtins.str],
+                 value: pulumi.Input[_builtins.str]):
+        """
+        An attribute of an XML element.
+
+        :param pulumi.Input[_builtins.str] name: Name of the attribute.
+        :param pulumi.Input[_builtins.str] value: Value of the attribute.
+        """
+        pulumi.set(__self__, "name", name)
+        pulumi.set(__self__, "value", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> pulumi.Input[_builtins.str]:
+        """
+        Name of the attribute.
+        """
+        return pulumi.get(self, "name")
+
+    @name.setter
+    def name(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "name", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def value(self) -> pulumi.Input[_builtins.str]:
+        """
+        Value of the attribute.
+        """
+        return pulumi.get(self, "value")
+
+    @value.setter
+    def value(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "value", value)
+
+
+class XmlOverlayArgsDict(TypedDict):
+    """
+    A change of the guest's definition: one of `xml`, `attribute` and `remove`.
+    """
+    xpath: pulumi.Input[_builtins.str]
+    """
+    XPath 1.0 of the elements that are changed, or of the elements or attributes that are removed. It selects at least one. The prefix `qemu` is that of QEMU's own elements.
+    """
+    attribute: NotRequired[pulumi.Input[Optional['XmlAttributeArgsDict']]]
+    """
+    Attribute that is set on each element that `xpath` selects.
+    """
+    remove: NotRequired[pulumi.Input[Optional[_builtins.bool]]]
+    """
+    True: the elements or attributes that `xpath` selects are removed.
+    """
+    xml: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    Elements, as XML, that are appended to each element that `xpath` selects. The prefix `qemu` needs no `xmlns`.
+    """
+
+@pulumi.input_type
+class XmlOverlayArgs:
+    def __init__(__self__, *,
+                 xpath: pulumi.Input[_builtins.str],
+                 attribute: pulumi.Input[Optional['XmlAttributeArgs']] = None,
+                 remove: pulumi.Input[Optional[_builtins.bool]] = None,
+                 xml: pulumi.Input[Optional[_builtins.str]] = None):
+        """
+        A change of the guest's definition: one of `xml`, `attribute` and `remove`.
+
+        :param pulumi.Input[_builtins.str] xpath: XPath 1.0 of the elements that are changed, or of the elements or attributes that are removed. It selects at least one. The prefix `qemu` is that of QEMU's own elements.
+        :param pulumi.Input['XmlAttributeArgs'] attribute: Attribute that is set on each element that `xpath` selects.
+        :param pulumi.Input[_builtins.bool] remove: True: the elements or attributes that `xpath` selects are removed.
+        :param pulumi.Input[_builtins.str] xml: Elements, as XML, that are appended to each element that `xpath` selects. The prefix `qemu` needs no `xmlns`.
+        """
+        pulumi.set(__self__, "xpath", xpath)
+        if attribute is not None:
+            pulumi.set(__self__, "attribute", attribute)
+        if remove is not None:
+            pulumi.set(__self__, "remove", remove)
+        if xml is not None:
+            pulumi.set(__self__, "xml", xml)
+
+    @_builtins.property
+    @pulumi.getter
+    def xpath(self) -> pulumi.Input[_builtins.str]:
+        """
+        XPath 1.0 of the elements that are changed, or of the elements or attributes that are removed. It selects at least one. The prefix `qemu` is that of QEMU's own elements.
+        """
+        return pulumi.get(self, "xpath")
+
+    @xpath.setter
+    def xpath(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "xpath", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def attribute(self) -> pulumi.Input[Optional['XmlAttributeArgs']]:
+        """
+        Attribute that is set on each element that `xpath` selects.
+        """
+        return pulumi.get(self, "attribute")
+
+    @attribute.setter
+    def attribute(self, value: pulumi.Input[Optional['XmlAttributeArgs']]):
+        pulumi.set(self, "attribute", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def remove(self) -> pulumi.Input[Optional[_builtins.bool]]:
+        """
+        True: the elements or attributes that `xpath` selects are removed.
+        """
+        return pulumi.get(self, "remove")
+
+    @remove.setter
+    def remove(self, value: pulumi.Input[Optional[_builtins.bool]]):
+        pulumi.set(self, "remove", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def xml(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        Elements, as XML, that are appended to each element that `xpath` selects. The prefix `qemu` needs no `xmlns`.
+        """
+        return pulumi.get(self, "xml")
+
+    @xml.setter
+    def xml(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "xml", value)
 
 

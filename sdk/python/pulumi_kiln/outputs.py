@@ -13,6 +13,7 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import NotRequired, TypedDict, TypeAlias
 from . import _utilities
+from . import outputs
 from ._enums import *
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     'NodePrerequisite',
     'Reservation',
     'StoragePool',
+    'XmlAttribute',
+    'XmlOverlay',
 ]
 
 @pulumi.output_type
@@ -420,8 +423,26 @@ class Nic(dict):
     """
     A network interface.
     """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "linkState":
+            suggest = "link_state"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in Nic. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        Nic.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        Nic.__key_warning(key)
+        return super().get(key, default)
+
     def __init__(__self__, *,
                  bridge: Optional[_builtins.str] = None,
+                 link_state: Optional[_builtins.str] = None,
                  mac: Optional[_builtins.str] = None,
                  model: Optional[_builtins.str] = None,
                  network: Optional[_builtins.str] = None):
@@ -429,12 +450,17 @@ class Nic(dict):
         A network interface.
 
         :param _builtins.str bridge: Name of the host bridge it is connected to, instead of a network.
+        :param Union[_builtins.str, 'NicLinkState'] link_state: Whether the interface's cable is plugged in, as the guest sees it.
         :param _builtins.str mac: MAC address. Default: derived from the server's UUID, so that it never changes.
         :param Union[_builtins.str, 'NicModel'] model: Device model that the guest sees.
         :param _builtins.str network: Name of the libvirt network it is connected to.
         """
         if bridge is not None:
             pulumi.set(__self__, "bridge", bridge)
+        if link_state is None:
+            link_state = 'up'
+        if link_state is not None:
+            pulumi.set(__self__, "link_state", link_state)
         if mac is not None:
             pulumi.set(__self__, "mac", mac)
         if model is None:
@@ -451,6 +477,14 @@ class Nic(dict):
         Name of the host bridge it is connected to, instead of a network.
         """
         return pulumi.get(self, "bridge")
+
+    @_builtins.property
+    @pulumi.getter(name="linkState")
+    def link_state(self) -> Optional[_builtins.str]:
+        """
+        Whether the interface's cable is plugged in, as the guest sees it.
+        """
+        return pulumi.get(self, "link_state")
 
     @_builtins.property
     @pulumi.getter
@@ -616,5 +650,98 @@ class StoragePool(dict):
         Directory of the pool, used when the pool is made. Default: a directory the platform allows guests to use.
         """
         return pulumi.get(self, "path")
+
+
+@pulumi.output_type
+class XmlAttribute(dict):
+    """
+    An attribute of an XML element.
+    """
+    def __init__(__self__, *,
+                 name: _builtins.str,
+                 value: _builtins.str):
+        """
+        An attribute of an XML element.
+
+        :param _builtins.str name: Name of the attribute.
+        :param _builtins.str value: Value of the attribute.
+        """
+        pulumi.set(__self__, "name", name)
+        pulumi.set(__self__, "value", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        Name of the attribute.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter
+    def value(self) -> _builtins.str:
+        """
+        Value of the attribute.
+        """
+        return pulumi.get(self, "value")
+
+
+@pulumi.output_type
+class XmlOverlay(dict):
+    """
+    A change of the guest's definition: one of `xml`, `attribute` and `remove`.
+    """
+    def __init__(__self__, *,
+                 xpath: _builtins.str,
+                 attribute: Optional['outputs.XmlAttribute'] = None,
+                 remove: Optional[_builtins.bool] = None,
+                 xml: Optional[_builtins.str] = None):
+        """
+        A change of the guest's definition: one of `xml`, `attribute` and `remove`.
+
+        :param _builtins.str xpath: XPath 1.0 of the elements that are changed, or of the elements or attributes that are removed. It selects at least one. The prefix `qemu` is that of QEMU's own elements.
+        :param 'XmlAttribute' attribute: Attribute that is set on each element that `xpath` selects.
+        :param _builtins.bool remove: True: the elements or attributes that `xpath` selects are removed.
+        :param _builtins.str xml: Elements, as XML, that are appended to each element that `xpath` selects. The prefix `qemu` needs no `xmlns`.
+        """
+        pulumi.set(__self__, "xpath", xpath)
+        if attribute is not None:
+            pulumi.set(__self__, "attribute", attribute)
+        if remove is not None:
+            pulumi.set(__self__, "remove", remove)
+        if xml is not None:
+            pulumi.set(__self__, "xml", xml)
+
+    @_builtins.property
+    @pulumi.getter
+    def xpath(self) -> _builtins.str:
+        """
+        XPath 1.0 of the elements that are changed, or of the elements or attributes that are removed. It selects at least one. The prefix `qemu` is that of QEMU's own elements.
+        """
+        return pulumi.get(self, "xpath")
+
+    @_builtins.property
+    @pulumi.getter
+    def attribute(self) -> Optional['outputs.XmlAttribute']:
+        """
+        Attribute that is set on each element that `xpath` selects.
+        """
+        return pulumi.get(self, "attribute")
+
+    @_builtins.property
+    @pulumi.getter
+    def remove(self) -> Optional[_builtins.bool]:
+        """
+        True: the elements or attributes that `xpath` selects are removed.
+        """
+        return pulumi.get(self, "remove")
+
+    @_builtins.property
+    @pulumi.getter
+    def xml(self) -> Optional[_builtins.str]:
+        """
+        Elements, as XML, that are appended to each element that `xpath` selects. The prefix `qemu` needs no `xmlns`.
+        """
+        return pulumi.get(self, "xml")
 
 

@@ -40,10 +40,12 @@ class ServerArgs:
                  platform_config: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  pool: pulumi.Input[Optional[_builtins.str]] = None,
                  power_state: pulumi.Input[Optional[Union[_builtins.str, 'ServerPowerState']]] = None,
+                 restart_policy: pulumi.Input[Optional[Union[_builtins.str, 'ServerRestartPolicy']]] = None,
                  shutdown_timeout: pulumi.Input[Optional[_builtins.int]] = None,
                  vcpus: pulumi.Input[Optional[_builtins.int]] = None,
                  wait_for: pulumi.Input[Optional[Union[_builtins.str, 'ServerWaitFor']]] = None,
-                 wait_timeout: pulumi.Input[Optional[_builtins.int]] = None):
+                 wait_timeout: pulumi.Input[Optional[_builtins.int]] = None,
+                 xml_overlay: pulumi.Input[Optional[Sequence[pulumi.Input['XmlOverlayArgs']]]] = None):
         """
         The set of arguments for constructing a Server resource.
 
@@ -65,10 +67,12 @@ class ServerArgs:
         :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] platform_config: Settings of the platform that have no property of their own. On libvirt: `machine` (QEMU machine type), `clock` (`utc` or `localtime`), `video` (model of the graphics card) and `diskCache` (cache mode of all disks).
         :param pulumi.Input[_builtins.str] pool: Storage pool of the root disk and the seed. Default: the node's `storagePool`.
         :param pulumi.Input[Union[_builtins.str, 'ServerPowerState']] power_state: Whether the guest runs.
+        :param pulumi.Input[Union[_builtins.str, 'ServerRestartPolicy']] restart_policy: What becomes of a change that takes a restart of a guest that runs: it is restarted; or its definition is changed and the guest runs on, has it when whoever it is starts it again, and `pendingRestart` lists it until then; or the change is refused. Other changes are made all the same, a replacement too.
         :param pulumi.Input[_builtins.int] shutdown_timeout: Seconds the guest has to shut down by itself before it is forced off.
         :param pulumi.Input[_builtins.int] vcpus: Number of virtual CPUs.
         :param pulumi.Input[Union[_builtins.str, 'ServerWaitFor']] wait_for: What a create waits for: nothing, an IP address, or the end of cloud-init.
         :param pulumi.Input[_builtins.int] wait_timeout: Seconds that `waitFor` may take.
+        :param pulumi.Input[Sequence[pulumi.Input['XmlOverlayArgs']]] xml_overlay: Changes of the guest's definition in libvirt's own words, applied in order, for what has no property; what has one is refused. A refresh looks for what they ask for and for nothing else. They are in the definition in plain text, secret or not.
         """
         if autostart is None:
             autostart = False
@@ -118,6 +122,10 @@ class ServerArgs:
             power_state = 'running'
         if power_state is not None:
             pulumi.set(__self__, "power_state", power_state)
+        if restart_policy is None:
+            restart_policy = 'allowed'
+        if restart_policy is not None:
+            pulumi.set(__self__, "restart_policy", restart_policy)
         if shutdown_timeout is None:
             shutdown_timeout = 60
         if shutdown_timeout is not None:
@@ -134,6 +142,8 @@ class ServerArgs:
             wait_timeout = 600
         if wait_timeout is not None:
             pulumi.set(__self__, "wait_timeout", wait_timeout)
+        if xml_overlay is not None:
+            pulumi.set(__self__, "xml_overlay", xml_overlay)
 
     @_builtins.property
     @pulumi.getter
@@ -352,6 +362,18 @@ class ServerArgs:
         pulumi.set(self, "power_state", value)
 
     @_builtins.property
+    @pulumi.getter(name="restartPolicy")
+    def restart_policy(self) -> pulumi.Input[Optional[Union[_builtins.str, 'ServerRestartPolicy']]]:
+        """
+        What becomes of a change that takes a restart of a guest that runs: it is restarted; or its definition is changed and the guest runs on, has it when whoever it is starts it again, and `pendingRestart` lists it until then; or the change is refused. Other changes are made all the same, a replacement too.
+        """
+        return pulumi.get(self, "restart_policy")
+
+    @restart_policy.setter
+    def restart_policy(self, value: pulumi.Input[Optional[Union[_builtins.str, 'ServerRestartPolicy']]]):
+        pulumi.set(self, "restart_policy", value)
+
+    @_builtins.property
     @pulumi.getter(name="shutdownTimeout")
     def shutdown_timeout(self) -> pulumi.Input[Optional[_builtins.int]]:
         """
@@ -399,6 +421,18 @@ class ServerArgs:
     def wait_timeout(self, value: pulumi.Input[Optional[_builtins.int]]):
         pulumi.set(self, "wait_timeout", value)
 
+    @_builtins.property
+    @pulumi.getter(name="xmlOverlay")
+    def xml_overlay(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['XmlOverlayArgs']]]]:
+        """
+        Changes of the guest's definition in libvirt's own words, applied in order, for what has no property; what has one is refused. A refresh looks for what they ask for and for nothing else. They are in the definition in plain text, secret or not.
+        """
+        return pulumi.get(self, "xml_overlay")
+
+    @xml_overlay.setter
+    def xml_overlay(self, value: pulumi.Input[Optional[Sequence[pulumi.Input['XmlOverlayArgs']]]]):
+        pulumi.set(self, "xml_overlay", value)
+
 
 @pulumi.type_token("kiln:index:Server")
 class Server(pulumi.CustomResource):
@@ -424,10 +458,12 @@ class Server(pulumi.CustomResource):
                  platform_config: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  pool: pulumi.Input[Optional[_builtins.str]] = None,
                  power_state: pulumi.Input[Optional[Union[_builtins.str, 'ServerPowerState']]] = None,
+                 restart_policy: pulumi.Input[Optional[Union[_builtins.str, 'ServerRestartPolicy']]] = None,
                  shutdown_timeout: pulumi.Input[Optional[_builtins.int]] = None,
                  vcpus: pulumi.Input[Optional[_builtins.int]] = None,
                  wait_for: pulumi.Input[Optional[Union[_builtins.str, 'ServerWaitFor']]] = None,
                  wait_timeout: pulumi.Input[Optional[_builtins.int]] = None,
+                 xml_overlay: pulumi.Input[Optional[Sequence[pulumi.Input[Union['XmlOverlayArgs', 'XmlOverlayArgsDict']]]]] = None,
                  __props__=None):
         """
         A virtual machine on a node.
@@ -472,10 +508,12 @@ class Server(pulumi.CustomResource):
         :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] platform_config: Settings of the platform that have no property of their own. On libvirt: `machine` (QEMU machine type), `clock` (`utc` or `localtime`), `video` (model of the graphics card) and `diskCache` (cache mode of all disks).
         :param pulumi.Input[_builtins.str] pool: Storage pool of the root disk and the seed. Default: the node's `storagePool`.
         :param pulumi.Input[Union[_builtins.str, 'ServerPowerState']] power_state: Whether the guest runs.
+        :param pulumi.Input[Union[_builtins.str, 'ServerRestartPolicy']] restart_policy: What becomes of a change that takes a restart of a guest that runs: it is restarted; or its definition is changed and the guest runs on, has it when whoever it is starts it again, and `pendingRestart` lists it until then; or the change is refused. Other changes are made all the same, a replacement too.
         :param pulumi.Input[_builtins.int] shutdown_timeout: Seconds the guest has to shut down by itself before it is forced off.
         :param pulumi.Input[_builtins.int] vcpus: Number of virtual CPUs.
         :param pulumi.Input[Union[_builtins.str, 'ServerWaitFor']] wait_for: What a create waits for: nothing, an IP address, or the end of cloud-init.
         :param pulumi.Input[_builtins.int] wait_timeout: Seconds that `waitFor` may take.
+        :param pulumi.Input[Sequence[pulumi.Input[Union['XmlOverlayArgs', 'XmlOverlayArgsDict']]]] xml_overlay: Changes of the guest's definition in libvirt's own words, applied in order, for what has no property; what has one is refused. A refresh looks for what they ask for and for nothing else. They are in the definition in plain text, secret or not.
         """
         ...
     @overload
@@ -539,10 +577,12 @@ class Server(pulumi.CustomResource):
                  platform_config: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  pool: pulumi.Input[Optional[_builtins.str]] = None,
                  power_state: pulumi.Input[Optional[Union[_builtins.str, 'ServerPowerState']]] = None,
+                 restart_policy: pulumi.Input[Optional[Union[_builtins.str, 'ServerRestartPolicy']]] = None,
                  shutdown_timeout: pulumi.Input[Optional[_builtins.int]] = None,
                  vcpus: pulumi.Input[Optional[_builtins.int]] = None,
                  wait_for: pulumi.Input[Optional[Union[_builtins.str, 'ServerWaitFor']]] = None,
                  wait_timeout: pulumi.Input[Optional[_builtins.int]] = None,
+                 xml_overlay: pulumi.Input[Optional[Sequence[pulumi.Input[Union['XmlOverlayArgs', 'XmlOverlayArgsDict']]]]] = None,
                  __props__=None):
         opts = pulumi.ResourceOptions.merge(_utilities.get_resource_opts_defaults(), opts)
         if not isinstance(opts, pulumi.ResourceOptions):
@@ -582,6 +622,9 @@ class Server(pulumi.CustomResource):
             if power_state is None:
                 power_state = 'running'
             __props__.__dict__["power_state"] = power_state
+            if restart_policy is None:
+                restart_policy = 'allowed'
+            __props__.__dict__["restart_policy"] = restart_policy
             if shutdown_timeout is None:
                 shutdown_timeout = 60
             __props__.__dict__["shutdown_timeout"] = shutdown_timeout
@@ -594,6 +637,7 @@ class Server(pulumi.CustomResource):
             if wait_timeout is None:
                 wait_timeout = 600
             __props__.__dict__["wait_timeout"] = wait_timeout
+            __props__.__dict__["xml_overlay"] = xml_overlay
             __props__.__dict__["accelerator"] = None
             __props__.__dict__["addresses"] = None
             __props__.__dict__["boot_order"] = None
@@ -605,6 +649,7 @@ class Server(pulumi.CustomResource):
             __props__.__dict__["root_disk_size"] = None
             __props__.__dict__["state"] = None
             __props__.__dict__["transient"] = None
+            __props__.__dict__["unfinished"] = None
             __props__.__dict__["uuid"] = None
             __props__.__dict__["vnc_password"] = None
         secret_opts = pulumi.ResourceOptions(additional_secret_outputs=["initialPassword", "vncPassword"])
@@ -657,15 +702,18 @@ class Server(pulumi.CustomResource):
         __props__.__dict__["platform_config"] = None
         __props__.__dict__["pool"] = None
         __props__.__dict__["power_state"] = None
+        __props__.__dict__["restart_policy"] = None
         __props__.__dict__["root_disk_size"] = None
         __props__.__dict__["shutdown_timeout"] = None
         __props__.__dict__["state"] = None
         __props__.__dict__["transient"] = None
+        __props__.__dict__["unfinished"] = None
         __props__.__dict__["uuid"] = None
         __props__.__dict__["vcpus"] = None
         __props__.__dict__["vnc_password"] = None
         __props__.__dict__["wait_for"] = None
         __props__.__dict__["wait_timeout"] = None
+        __props__.__dict__["xml_overlay"] = None
         return Server(resource_name, opts=opts, __props__=__props__)
 
     @_builtins.property
@@ -848,7 +896,7 @@ class Server(pulumi.CustomResource):
     @pulumi.getter(name="pendingRestart")
     def pending_restart(self) -> pulumi.Output[Optional[Sequence[_builtins.str]]]:
         """
-        Properties that the guest will have otherwise when it starts again, because its definition was changed and not the running guest, or the other way round; or whose change was not finished. The next `up` puts that right.
+        Where `restartPolicy` is not `allowed`: the properties that the running guest will have otherwise when it starts again. Nothing is done about them until then.
         """
         return pulumi.get(self, "pending_restart")
 
@@ -875,6 +923,14 @@ class Server(pulumi.CustomResource):
         Whether the guest runs.
         """
         return pulumi.get(self, "power_state")
+
+    @_builtins.property
+    @pulumi.getter(name="restartPolicy")
+    def restart_policy(self) -> pulumi.Output[_builtins.str]:
+        """
+        What becomes of a change that takes a restart of a guest that runs: it is restarted; or its definition is changed and the guest runs on, has it when whoever it is starts it again, and `pendingRestart` lists it until then; or the change is refused. Other changes are made all the same, a replacement too.
+        """
+        return pulumi.get(self, "restart_policy")
 
     @_builtins.property
     @pulumi.getter(name="rootDiskSize")
@@ -907,6 +963,14 @@ class Server(pulumi.CustomResource):
         True for a guest that was undefined while it ran, and would be gone when it stops; the next `up` defines it.
         """
         return pulumi.get(self, "transient")
+
+    @_builtins.property
+    @pulumi.getter
+    def unfinished(self) -> pulumi.Output[Optional[Sequence[_builtins.str]]]:
+        """
+        Properties whose change was not finished, or that the running guest has otherwise than its definition, because somebody changed one and not the other. The next `up` puts that right.
+        """
+        return pulumi.get(self, "unfinished")
 
     @_builtins.property
     @pulumi.getter
@@ -947,4 +1011,12 @@ class Server(pulumi.CustomResource):
         Seconds that `waitFor` may take.
         """
         return pulumi.get(self, "wait_timeout")
+
+    @_builtins.property
+    @pulumi.getter(name="xmlOverlay")
+    def xml_overlay(self) -> pulumi.Output[Optional[Sequence['outputs.XmlOverlay']]]:
+        """
+        Changes of the guest's definition in libvirt's own words, applied in order, for what has no property; what has one is refused. A refresh looks for what they ask for and for nothing else. They are in the definition in plain text, secret or not.
+        """
+        return pulumi.get(self, "xml_overlay")
 

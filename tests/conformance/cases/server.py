@@ -20,7 +20,7 @@ from tests.conformance.cases.place import PLACE
 from tests.conformance.world import URI, World
 from tests.fakes.memory_domains import MemoryGuest
 
-NIC = {"network": "default", "mac": "52:54:00:00:00:07", "model": "e1000"}
+NIC = {"network": "default", "mac": "52:54:00:00:00:07", "model": "e1000", "linkState": "up"}
 BOOT = {"kernel": "/boot/kernel", "initrd": "/boot/initrd", "cmdline": "quiet", "order": ["hd"]}
 FIRST_BOOT = {
     "hostname": "first",
@@ -31,6 +31,11 @@ FIRST_BOOT = {
     "networkConfig": "version: 2\n",
     "metadata": {"role": "db"},
 }
+OVERLAY: list[dict[str, Any]] = [
+    {"xpath": "/domain", "xml": "<memoryBacking><hugepages/></memoryBacking>"},
+    {"xpath": "/domain/devices/rng", "attribute": {"name": "model", "value": "virtio-transitional"}},
+    {"xpath": "/domain/features/vmport", "remove": True},
+]
 KILN_ONLY = "what Kiln does, which is in the state alone"
 DERIVED = "the definition holds what followed from it and from the node or the image, and not what was asked for"
 
@@ -76,8 +81,10 @@ def prepare(world: World) -> dict[str, Any]:
         "waitFor": "firstBoot",
         "waitTimeout": 30,
         "shutdownTimeout": 5,
+        "restartPolicy": "allowed",
         "description": "the first",
         "platformConfig": {"machine": "q35"},
+        "xmlOverlay": OVERLAY,
     }
 
 
@@ -86,11 +93,18 @@ def told_otherwise(property: str, value: Any) -> Change:
 
 
 def wired_otherwise(*paths: str, **nic: str) -> Change:
-    return Change({"networks": [nic]}, Impact.LIVE, tuple(f"networks[0].{path}" for path in paths))
+    return Change(
+        {"networks": [{"linkState": "up", **nic}]}, Impact.LIVE, tuple(f"networks[0].{path}" for path in paths)
+    )
 
 
 def booted_otherwise(path: str, property: str, value: Any) -> Change:
     return Change({"boot": {**BOOT, property: value}}, Impact.RESTART, (path,))
+
+
+def overlaid_otherwise(index: int, path: str, **entry: Any) -> Change:
+    changed = [*OVERLAY[:index], {**OVERLAY[index], **entry}, *OVERLAY[index + 1 :]]
+    return Change({"xmlOverlay": changed}, Impact.RESTART, (f"xmlOverlay[{index}].{path}",))
 
 
 # --- what happens behind Kiln's back ---------------------------------------------------------------------------------
@@ -154,8 +168,17 @@ def gets_another_card(world: World, id: str) -> None:
     world.change_guest(id, nics=(DomainNic("52:54:00:00:00:09", "network", NIC["network"], "virtio"),))
 
 
+def has_its_cable_pulled(world: World, id: str) -> None:
+    world.change_guest(id, nics=(DomainNic(NIC["mac"], "network", NIC["network"], NIC["model"], link="down"),))
+
+
 def loses_its_card(world: World, id: str) -> None:
     world.change_guest(id, nics=())
+
+
+def loses_an_element(world: World, id: str) -> None:
+    guest = world.here.domains.guests[id]
+    guest.overlay = guest.overlay[1:]
 
 
 def is_undefined(world: World, id: str) -> None:
@@ -199,6 +222,7 @@ SERVER = Case(
         wired_otherwise("network", "bridge", bridge="virbr0", mac=NIC["mac"], model="e1000"),
         wired_otherwise("mac", network="default", mac="52:54:00:00:00:08", model="e1000"),
         wired_otherwise("model", network="default", mac=NIC["mac"], model="virtio"),
+        wired_otherwise("linkState", network="default", mac=NIC["mac"], model="e1000", linkState="down"),
         Change({"firmware": "bios"}, Impact.REPLACE),
         booted_otherwise("boot.kernel", "kernel", "/boot/kernel-2"),
         booted_otherwise("boot.initrd", "initrd", "/boot/initrd-2"),
@@ -227,7 +251,13 @@ SERVER = Case(
         Change({"waitFor": "none"}, Impact.LIVE),
         Change({"waitTimeout": 60}, Impact.LIVE),
         Change({"shutdownTimeout": 60}, Impact.LIVE),
+        Change({"restartPolicy": "deferred"}, Impact.LIVE),
         Change({"description": None}, Impact.LIVE),
+        overlaid_otherwise(0, "xpath", xpath="/domain/devices"),
+        overlaid_otherwise(0, "xml", xml="<memoryBacking/>"),
+        overlaid_otherwise(1, "attribute.name", attribute={"name": "other", "value": "virtio-transitional"}),
+        overlaid_otherwise(1, "attribute.value", attribute={"name": "model", "value": "virtio"}),
+        Change({"xmlOverlay": OVERLAY[:2]}, Impact.RESTART, ("xmlOverlay[2]",), about=("xmlOverlay.remove",)),
         Change({"platformConfig": {"machine": "pc"}}, Impact.RESTART, ("platformConfig.machine",), ("platformConfig",)),
     ),
     drifts=(
@@ -240,11 +270,13 @@ SERVER = Case(
         Drift("powerState", is_paused, "stopped"),
         Drift("disks", loses_a_disk, ["kiln/cd"]),
         Drift("graphics", loses_its_screen, "none"),
+        Drift("xmlOverlay", loses_an_element, [{"xpath": "/domain"}, *OVERLAY[1:]]),
         Drift("image", loses_its_root, None),
         Drift("diskSize", has_a_smaller_root, "4MiB"),
         Drift("diskSize", has_a_larger_root, "32MiB", refused="cannot shrink from 32MiB"),
         Drift("networks", is_wired_otherwise, [{**NIC, "network": "lab"}]),
         Drift("networks", gets_another_card, [{**NIC, "mac": "52:54:00:00:00:09", "model": "virtio"}]),
+        Drift("networks", has_its_cable_pulled, [{**NIC, "linkState": "down"}]),
         Drift("networks", loses_its_card, []),
     ),
     unseen={
@@ -259,9 +291,11 @@ SERVER = Case(
         "waitFor": KILN_ONLY,
         "waitTimeout": KILN_ONLY,
         "shutdownTimeout": KILN_ONLY,
+        "restartPolicy": KILN_ONLY,
     },
     import_id="it",
     untold={
+        "xmlOverlay": "the definition does not say which of its elements Kiln did not write by itself",
         "firstBoot": "the guest was told it once, and its seed is gone",
         "onFirstBootChange": KILN_ONLY,
         "waitFor": KILN_ONLY,
@@ -272,4 +306,26 @@ SERVER = Case(
     orphan=is_cleared_away,
     stumble=Stumble(guests_panic, "panicked: VFS", boots_after_all),
     secrets=("sesame-sesame", "secret-package"),
+)
+
+
+# --- one that is not to be restarted ---------------------------------------------------------------------------------
+
+
+def prepare_unstopped(world: World) -> dict[str, Any]:
+    return {**prepare(world), "restartPolicy": "deferred"}
+
+
+UNSTOPPED = replace(
+    SERVER,
+    name="server-deferred",
+    prepare=prepare_unstopped,
+    changes=tuple(
+        replace(change, impact=Impact.DEFERRED) if change.impact is Impact.RESTART else change
+        for change in SERVER.changes
+        if "restartPolicy" not in change.inputs
+    ),
+    drifts=tuple(drift for drift in SERVER.drifts if drift.property != "name"),
+    unseen={**SERVER.unseen, "name": "a guest that runs is not renamed back, and that waits"},
+    untold={**SERVER.untold, "restartPolicy": KILN_ONLY},
 )

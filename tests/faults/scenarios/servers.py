@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from kiln.framework.context import Context
@@ -58,7 +60,19 @@ def loses_its_seed(world: FaultyWorld) -> None:
     world.bare.domains.detach_disk(Context(), world.guest("web").domain.uuid, SEED_TARGET)
 
 
-FULL = server(disks=["kiln/data", "kiln/cd"], autostart=True, graphics="vnc", description="all it can")
+def has_no_room(world: FaultyWorld) -> None:
+    """The bus of the running guest is full."""
+    guest = world.guest("web")
+    assert guest.live is not None
+    guest.live = replace(guest.live, free_slots=0)
+
+
+THREADS = {"xpath": "/domain", "xml": "<iothreads>4</iothreads>"}
+NO_MOUSE = {"xpath": "/domain/devices/input[@type='mouse']", "remove": True}
+FULL = server(
+    disks=["kiln/data", "kiln/cd"], autostart=True, graphics="vnc", description="all it can", xmlOverlay=[THREADS]
+)
+AGAIN = {"firstBoot": {"hostname": "again", "password": HASH}, "onFirstBootChange": "rerun"}
 STOPPED = server(powerState="stopped", waitFor="none")
 KEPT = ("web-root", "data")
 
@@ -92,21 +106,50 @@ CHANGES = {
     "rename-back": Scenario(server(), server(description="ours"), is_renamed, kept=KEPT),
     "first-boot-again": Scenario(
         server(),
-        server(firstBoot={"hostname": "again", "password": HASH}, onFirstBootChange="rerun", waitFor="none"),
+        server(**AGAIN, waitFor="none"),
         kept=KEPT,
     ),
     "first-boot-again-before-the-first-ended": Scenario(
         STOPPED,
-        server(
-            powerState="stopped",
-            waitFor="none",
-            firstBoot={"hostname": "again", "password": HASH},
-            onFirstBootChange="rerun",
-        ),
+        server(powerState="stopped", waitFor="none", **AGAIN),
         kept=KEPT,
     ),
     "loose-seed": Scenario(
         STOPPED, server(powerState="stopped", waitFor="none", description="tidied"), loses_its_seed, kept=KEPT
     ),
+    "restart-unseen": Scenario(server(), server(cpuMode="maximum", graphics="vnc"), kept=KEPT),
+    "overlay": Scenario(server(xmlOverlay=[THREADS]), server(xmlOverlay=[NO_MOUSE]), kept=KEPT),
 }
-"""Those of a server that stays."""
+"""Those of a server that stays, and may be restarted."""
+
+DEFERRED = partial(server, restartPolicy="deferred")
+FORBIDDEN = partial(server, restartPolicy="forbidden")
+GREATER: dict[str, Any] = {"memory": "128MiB", "cpuMode": "maximum", "xmlOverlay": [THREADS]}
+
+POLICIES = {
+    "deferred": Scenario(DEFERRED(), DEFERRED(**GREATER, disks=["kiln/data"], description="told live"), kept=KEPT),
+    "deferred-from-now-on": Scenario(server(), DEFERRED(**GREATER), kept=KEPT),
+    "deferred-and-taken-back": Scenario(DEFERRED(**GREATER), DEFERRED(), kept=KEPT, first=DEFERRED()),
+    "deferred-without-room": Scenario(DEFERRED(), DEFERRED(disks=["kiln/data"]), has_no_room, kept=KEPT),
+    "deferred-first-boot-again": Scenario(DEFERRED(), DEFERRED(**AGAIN), kept=KEPT),
+    "deferred-renamed": Scenario(DEFERRED(), DEFERRED(**GREATER), is_renamed, kept=KEPT),
+    "allowed-at-last": Scenario(DEFERRED(**GREATER), server(**GREATER), kept=KEPT, first=DEFERRED()),
+    "allowed-at-last-with-more": Scenario(
+        DEFERRED(memory="128MiB"), server(memory="128MiB", vcpus=2), kept=KEPT, first=DEFERRED()
+    ),
+    "allowed-at-last-unseen": Scenario(
+        DEFERRED(xmlOverlay=[THREADS]), server(xmlOverlay=[THREADS]), kept=KEPT, first=DEFERRED()
+    ),
+    "allowed-at-last-first-boot": Scenario(
+        DEFERRED(**AGAIN, waitFor="none"), server(**AGAIN, waitFor="none"), kept=KEPT, first=DEFERRED()
+    ),
+    "forbidden": Scenario(
+        FORBIDDEN(disks=["kiln/data"]), FORBIDDEN(disks=["kiln/more"], description="told live"), kept=KEPT
+    ),
+    "forbidden-from-now-on": Scenario(DEFERRED(**GREATER), FORBIDDEN(**GREATER), kept=KEPT, first=DEFERRED()),
+    "forbidden-stops": Scenario(FORBIDDEN(), FORBIDDEN(**GREATER, powerState="stopped"), kept=KEPT),
+    "forbidden-stopped": Scenario(
+        FORBIDDEN(powerState="stopped", waitFor="none"), FORBIDDEN(memory="128MiB", vcpus=2, waitFor="none"), kept=KEPT
+    ),
+}
+"""Those of a server whose guest is not restarted without being asked."""

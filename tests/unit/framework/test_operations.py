@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
@@ -10,7 +11,7 @@ from kiln.framework import operations
 from kiln.framework.context import Context
 from kiln.framework.errors import InputError, InputErrors, KilnError, PartialCreate
 from kiln.framework.model import Model
-from kiln.framework.operations import Autoname
+from kiln.framework.operations import Autoname, Outcome
 from kiln.framework.plan import Plan
 from kiln.framework.resource import Created, Found, Resource
 from kiln.framework.values import UNKNOWN, Reference, Secret
@@ -28,12 +29,16 @@ class Car(Resource[CarInputs, CarState]):
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.partial = False
+        self.refused: tuple[InputError, ...] = ()
         self.seen: Any = None
 
     def check(self, ctx: Context, new: CarInputs, old: CarInputs | None) -> CarInputs:
         if new.key == "lost":
             raise InputError("key", "'key' is lost")
         return new
+
+    def diff(self, ctx: Context, id: str, state: CarState, old: CarInputs, new: CarInputs) -> Plan:
+        return replace(super().diff(ctx, id, state, old, new), refused=self.refused)
 
     def create(self, ctx: Context, inputs: CarInputs) -> Created[CarState]:
         self.calls.append("create")
@@ -182,6 +187,27 @@ def test_a_read_keeps_what_was_secret_before(car: Car) -> None:
     assert found.state["paint"] == Secret("red")
 
 
+def recorded(car: Car) -> tuple[dict[str, Any], dict[str, Any]]:
+    inputs = check(car, {"paint": "red"})
+    return inputs, operations.create(Context(), car, inputs).state
+
+
+def test_what_is_as_it_was_recorded_is_said_to_be_the_same(car: Car) -> None:
+    inputs, state = recorded(car)
+    found = operations.read(Context(), car, "car", inputs, state)
+    assert found == Outcome("car", state, inputs)
+    assert found.same
+
+
+@pytest.mark.parametrize("change", [{"weight": 1}, {"pin": "1234"}, {"serial": "s2"}])
+def test_what_is_not_as_it_was_recorded_is_written_anew(car: Car, change: dict[str, Any]) -> None:
+    """A value that is to be secret and was not recorded as one counts as changed."""
+    inputs, state = recorded(car)
+    found = operations.read(Context(), car, "car", inputs, state | change)
+    assert found == Outcome("car", state, inputs)
+    assert not found.same
+
+
 def test_an_import_comes_without_inputs_and_state(car: Car) -> None:
     found = operations.read(Context(), car, "car", None, None)
     assert car.seen == (None, None)
@@ -209,6 +235,14 @@ def test_the_preview_of_an_update_does_not_know_what_a_change_may_alter(car: Car
     after = update_preview(car, {"doors": 2})
     assert after["weight"] is UNKNOWN
     assert after["serial"] == "s1"
+
+
+def test_an_update_that_its_plan_refuses_fails_in_its_preview_and_a_refresh_gets_the_plan(car: Car) -> None:
+    car.refused = (InputError("doors", "they are welded"),)
+    news = check(car, {"doors": 2})
+    assert not operations.diff(Context(), car, "car", {}, {}, news).empty
+    with pytest.raises(InputErrors, match="doors: they are welded"):
+        operations.update(Context(), car, "car", {}, {}, news, preview=True)
 
 
 def test_every_impact_is_told_and_secrets_are_not(car: Car) -> None:

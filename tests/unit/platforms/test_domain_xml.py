@@ -226,7 +226,7 @@ def test_a_holder_that_cannot_be_understood_is_none() -> None:
 
 @given(allowed)
 def test_the_bare_form_of_the_metadata_says_the_same(text: str) -> None:
-    kept = metadata.Kept(Mark(text, "done", info={text: text}), "auto", {text: text})
+    kept = metadata.Kept(Mark(text, "done", info={text: text}), "auto", {text: text}, asked={text: text})
     for bare in (False, True):
         assert metadata.told(parse(dump(metadata.metadata(kept, bare=bare)))) == kept
 
@@ -260,6 +260,13 @@ def test_what_a_guest_has_while_it_runs_is_read_from_its_live_definition() -> No
     assert (told.memory, told.vcpus) == (1024, 1)
     assert [(disk.target, disk.path) for disk in told.disks] == [("sda", None)]
     assert [(nic.mac, nic.network) for nic in told.nics] == [("52:54:00:00:00:01", "default")]
+
+
+def test_a_guest_keeps_the_digests_that_it_was_started_with() -> None:
+    document = domain(spec(asked={"boot": "0123"}), console_log=None)
+    assert told_live(document)[0].asked == {"boot": "0123"}
+    assert told_domain(document, state="running", autostart=False).asked == {"boot": "0123"}
+    assert told_live("<domain/>")[0].asked == {}
 
 
 @pytest.mark.parametrize(

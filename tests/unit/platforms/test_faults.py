@@ -19,6 +19,7 @@ PREFIXES = {
     "Affect": "VIR_DOMAIN_AFFECT_",
     "DomainXml": "VIR_DOMAIN_XML_",
     "DomainCreate": "VIR_DOMAIN_START_",
+    "DomainDefine": "VIR_DOMAIN_DEFINE_",
     "DomainUndefine": "VIR_DOMAIN_UNDEFINE_",
     "DomainMetadata": "VIR_DOMAIN_METADATA_",
     "BlockResize": "VIR_DOMAIN_BLOCK_RESIZE_",

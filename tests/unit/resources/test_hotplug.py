@@ -53,7 +53,7 @@ def live_update(world: World, made: Outcome, **inputs: Any) -> Outcome:
     found = world.read("Server", updated)
     assert found is not None
     assert found.inputs == world.inputs("Server", updated)
-    assert "pendingRestart" not in found.state
+    assert "unfinished" not in found.state
     return updated
 
 
@@ -131,7 +131,7 @@ def test_a_device_that_a_guest_clings_to_is_told_and_taken_by_the_next_run(
     world.node.domains.guests[made.id].clings = False
     found = world.read("Server", made)
     assert found is not None
-    assert found.state["pendingRestart"] == ["disks"]
+    assert found.state["unfinished"] == ["disks"]
     made = world.update("Server", caught.value.outcome, disks=disks[:1])
     assert targets(world, made) == {"vda": "it-root", "vdb": "one", "sda": "it-seed"}
 
@@ -139,3 +139,11 @@ def test_a_device_that_a_guest_clings_to_is_told_and_taken_by_the_next_run(
 def test_a_change_that_needs_a_restart_takes_the_devices_along(world: World, made: Outcome, disks: list[str]) -> None:
     made = world.update("Server", made, disks=disks[:1], memory="1GiB", shutdownTimeout=1)
     assert targets(world, made) == {"vda": "it-root", "vdb": "one", "sda": "it-seed"}
+
+
+def test_the_cable_of_an_interface_is_pulled_while_the_guest_runs(world: World, made: Outcome) -> None:
+    assert [nic.link for nic in running(world, made).nics] == ["up"]
+    made = live_update(world, made, networks=[{"linkState": "down"}])
+    assert [nic.link for nic in running(world, made).nics] == ["down"]
+    made = live_update(world, made, networks=[{"network": "lab"}])
+    assert [(nic.link, nic.network) for nic in running(world, made).nics] == [("up", "lab")]

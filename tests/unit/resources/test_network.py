@@ -58,7 +58,7 @@ def by_virsh(world: World, made: Outcome, **changes: Any) -> None:
 def test_a_server_can_be_previewed_together_with_its_network(world: World) -> None:
     checked = world.check("Server", "web", {"disks": [], "networks": [{"network": "lab"}]})
     preview = operations.create(world.context(), world.resources["Server"], checked, preview=True)
-    assert reveal(preview.state)["networks"] == [{"network": "lab", "model": "virtio"}]
+    assert reveal(preview.state)["networks"] == [{"network": "lab", "model": "virtio", "linkState": "up"}]
     with pytest.raises(InputError, match="there is no network 'lab'"):
         operations.create(world.context(), world.resources["Server"], checked)
     world.create("Network", "lab", **LAB)

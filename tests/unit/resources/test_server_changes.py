@@ -130,14 +130,14 @@ def test_a_program_taken_back_after_a_failed_update_is_made_so_and_the_plan_says
     before = world.inputs("Server", made)
     left = failed(world, made, "start", memory="64MiB", cpuMode="maximum")
     assert world.node.domains.get(world.context(), made.id).memory == 64 << 10
-    assert left.state["pendingRestart"] == ["cpuMode", "memory"]
+    assert left.state["unfinished"] == ["cpuMode", "memory"]
     server = world.resources["Server"]
     plan = operations.diff(world.context(), server, made.id, left.state, before, before)
-    assert {change.path[0] for change in plan.changes} == {"memory", "cpuMode", "pendingRestart"}
+    assert {change.path[0] for change in plan.changes} == {"memory", "cpuMode", "unfinished"}
     repaired = operations.update(world.context(), server, made.id, left.state, before, before)
     domain = world.node.domains.get(world.context(), made.id)
     assert (domain.state, domain.memory, domain.live.memory if domain.live else 0) == ("running", 128 << 10, 128 << 10)
-    assert "pendingRestart" not in repaired.state
+    assert "unfinished" not in repaired.state
     assert operations.diff(world.context(), server, made.id, repaired.state, before, before).empty
 
 
@@ -191,7 +191,7 @@ def test_a_guest_that_does_not_start_with_another_kernel_runs_again_with_the_one
     done = operations.update(world.context(), server, made.id, left.state, old, wanted)
     after = domains.get(world.context(), made.id)
     assert (after.state, after.memory, after.boot and after.boot.kernel) == ("running", 64 << 10, "/boot/new")
-    assert "pendingRestart" not in done.state
+    assert "unfinished" not in done.state
     assert operations.diff(world.context(), server, made.id, done.state, wanted, wanted).empty
 
 
@@ -203,13 +203,13 @@ def test_a_guest_that_starts_neither_with_the_new_kernel_nor_with_the_old_is_tol
     left, reasons = without_start(world, made, boot={"kernel": "/boot/new"})
     assert ["/boot/new" in reasons[0], "/boot/old" in reasons[1]] == [True, True]
     assert "step put the old definition back" in reasons[1]
-    assert (left.state["state"], left.state["pendingRestart"]) == ("stopped", ["boot"])
+    assert (left.state["state"], left.state["unfinished"]) == ("stopped", ["boot"])
     world.node.domains.unbootable = {"/boot/old"}
     old = world.inputs("Server", made)
     wanted = world.check("Server", made.id, {**old, "boot": {"kernel": "/boot/new"}}, old)
     server = world.resources["Server"]
     done = operations.update(world.context(), server, made.id, left.state, old, wanted)
-    assert (done.state["state"], done.state.get("pendingRestart")) == ("running", None)
+    assert (done.state["state"], done.state.get("unfinished")) == ("running", None)
 
 
 def test_a_guest_that_was_off_stays_so_when_it_does_not_start(world: World, image: str) -> None:
@@ -219,4 +219,4 @@ def test_a_guest_that_was_off_stays_so_when_it_does_not_start(world: World, imag
     assert len(reasons) == 1
     domain = world.node.domains.get(world.context(), made.id)
     assert (domain.state, domain.boot and domain.boot.kernel) == ("stopped", "/boot/new")
-    assert (left.state["state"], left.state["pendingRestart"]) == ("stopped", ["boot", "powerState"])
+    assert (left.state["state"], left.state["unfinished"]) == ("stopped", ["boot", "powerState"])

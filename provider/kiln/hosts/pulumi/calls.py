@@ -15,9 +15,10 @@ import grpc
 from kiln.framework.context import Cancellation, Context, StepObserver
 from kiln.framework.errors import KilnError
 from kiln.framework.operations import Partial
-from kiln.hosts.pulumi import decode
+from kiln.hosts.pulumi import decode, lookup
 from kiln.hosts.pulumi.errors import Failure, MissingConfiguration, failure
 from kiln.hosts.pulumi.log import EngineLog
+from kiln.hosts.pulumi.proto import provider_pb2
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -100,4 +101,7 @@ def _tell(servicer: HasCalls, ctx: Context, request: Any, error: Exception) -> F
     if isinstance(error, Partial):
         field = "news" if "news" in request.DESCRIPTOR.fields_by_name else "properties"
         inputs = decode.properties(getattr(request, field))
-    return failure(error, servicer.homepage, inputs)
+    # The engine prints what fails in a Diff by itself when it shows diffs, and all else under its resource.
+    alone = isinstance(request, provider_pb2.DiffRequest) and request.urn
+    about = lookup.called(request) if alone else ""
+    return failure(error, servicer.homepage, inputs, about)

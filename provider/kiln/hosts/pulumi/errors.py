@@ -66,8 +66,10 @@ class MissingConfiguration(Exception):
         self.keys = dict(keys)
 
 
-def failure(error: BaseException, homepage: str, inputs: Mapping[str, Any] | None = None) -> Failure:
-    """How to tell ``error``. ``inputs`` are those of the operation, for the record of a partial create or update."""
+def failure(error: BaseException, homepage: str, inputs: Mapping[str, Any] | None = None, about: str = "") -> Failure:
+    """How to tell ``error``. ``inputs`` are those of the operation, for the record of a partial create or update;
+    ``about`` is the resource, where the engine does not say which one it is."""
+    about = f"{about}: " if about else ""
     match error:
         case Partial():
             return _partial(error, inputs or {})
@@ -75,9 +77,9 @@ def failure(error: BaseException, homepage: str, inputs: Mapping[str, Any] | Non
             return _missing(error)
         case errors.KilnError():
             code = next(code for kind, code in _CODES if isinstance(error, kind))
-            return Failure(code, _paragraph(error.located()))
+            return Failure(code, _paragraph(about + error.located()))
         case _:
-            return Failure(grpc.StatusCode.INTERNAL, _defect(error, homepage))
+            return Failure(grpc.StatusCode.INTERNAL, about + _defect(error, homepage))
 
 
 def _partial(error: Partial, inputs: Mapping[str, Any]) -> Failure:

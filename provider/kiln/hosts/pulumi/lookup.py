@@ -37,6 +37,11 @@ def name_of(request: Any) -> str:
     return str(request.name or request.urn.split("::", 3)[3])
 
 
+def called(request: Any) -> str:
+    """What a resource is called in messages: ``Thing 'web'``."""
+    return f"{type_of(request).rpartition(':')[2]} '{name_of(request)}'"
+
+
 def autoname(request: provider_pb2.CheckRequest) -> Autoname | None:
     """How an object is to be called when the program does not say; None leaves it to the resource."""
     if not request.HasField("autonaming"):

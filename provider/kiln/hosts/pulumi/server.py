@@ -165,6 +165,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         found = operations.read(ctx, resource, request.id, *lookup.recorded(resource, request))
         if found is None:
             return provider_pb2.ReadResponse()
+        if found.same:
+            return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
         return provider_pb2.ReadResponse(
             id=found.id, properties=encode.properties(found.state), inputs=encode.properties(found.inputs or {})
         )

@@ -93,6 +93,12 @@ class DomainXml(IntFlag):
     INACTIVE = 2
 
 
+class DomainDefine(IntFlag):
+    """``virDomainDefineFlags``."""
+
+    VALIDATE = 1
+
+
 class DomainCreate(IntFlag):
     """``virDomainCreateFlags``."""
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from kiln.framework.context import Context
 from kiln.framework.errors import KilnError
-from kiln.platforms.libvirt import devices, lifecycle, logs, machines, observe
+from kiln.platforms.libvirt import devices, lifecycle, logs, machines, observe, overlays
 from kiln.platforms.libvirt.codes import Affect, DomainMetadata, DomainUndefine, DomainXml, ErrorCode
 from kiln.platforms.libvirt.connection import Link, Opened, agent_command
 from kiln.platforms.libvirt.console import StreamConsole
@@ -23,6 +23,7 @@ from kiln.platforms.libvirt.recent import Recent
 from kiln.platforms.libvirt.uris import is_local, is_session
 from kiln.platforms.libvirt.xml import metadata
 from kiln.platforms.libvirt.xml.domain import domain as domain_document
+from kiln.platforms.libvirt.xml.overlay import told as told_overlay
 from kiln.platforms.libvirt.xml.text import dump, parse
 from kiln.ports.definition import Definition
 from kiln.ports.domains import (
@@ -36,6 +37,7 @@ from kiln.ports.domains import (
     NicSpec,
 )
 from kiln.ports.marks import Mark
+from kiln.ports.overlays import OverlaySpec
 
 T = TypeVar("T")
 
@@ -76,13 +78,26 @@ class LibvirtDomains:
                 return self._link.run(
                     ctx,
                     f"define guest '{spec.name}'",
-                    lambda opened: observe.describe(opened.handle.defineXMLFlags(document, 0)),
+                    lambda opened: observe.describe(overlays.define(opened, document, spec.overlay)),
                 )
         except KilnError as error:
             machine = spec.platform_config.get("machine")
             if machine is not None and (fault := machines.without_pci(machine, error.cause or "")) is not None:
                 raise fault.at(node=self._link.uri) from error
             raise
+
+    def rehearse(self, ctx: Context, spec: DomainSpec) -> None:
+        """Apply the overlay to the definition."""
+        domain_document(spec, console_log=console_log(self._link.uri, spec.name, spec.uuid))
+
+    def overlaid(
+        self, ctx: Context, uuid: str, overlay: Sequence[OverlaySpec], *, recent: bool = False
+    ) -> Sequence[OverlaySpec]:
+        """The overlay as the definition has it."""
+        found = self._recent.get(ctx).get(uuid) if recent else None
+        if found is None:
+            found = self._with(ctx, "read", uuid, observe.read)
+        return told_overlay(found.definition, overlay)
 
     def definition(self, ctx: Context, uuid: str) -> Definition:
         """The definition as it is."""
@@ -152,13 +167,9 @@ class LibvirtDomains:
         """Replace the ownership mark."""
 
         def work(domain: Any) -> None:
-            found = None
-            with tolerating(ErrorCode.NO_DOMAIN_METADATA):
-                found = parse(domain.metadata(DomainMetadata.ELEMENT, metadata.NAMESPACE, Affect.CONFIG))
-            document = dump(metadata.metadata(replace(metadata.told(found), mark=mark), bare=True))
-            domain.setMetadata(
-                DomainMetadata.ELEMENT, document, metadata.PREFIX, metadata.NAMESPACE, _everywhere(domain)
-            )
+            for side in Affect.CONFIG, Affect.LIVE:
+                if side & _everywhere(domain):
+                    _set_mark(domain, mark, side)
 
         self._change(ctx, "mark", uuid, work)
 
@@ -248,6 +259,15 @@ class LibvirtDomains:
 
 def _everywhere(domain: Any) -> int:
     return Affect.CONFIG | Affect.LIVE if domain.isActive() else Affect.CONFIG
+
+
+def _set_mark(domain: Any, mark: Mark, side: Affect) -> None:
+    """Another mark in one of the two definitions: what else is kept there need not be the same in both."""
+    found = None
+    with tolerating(ErrorCode.NO_DOMAIN_METADATA):
+        found = parse(domain.metadata(DomainMetadata.ELEMENT, metadata.NAMESPACE, side))
+    document = dump(metadata.metadata(replace(metadata.told(found), mark=mark), bare=True))
+    domain.setMetadata(DomainMetadata.ELEMENT, document, metadata.PREFIX, metadata.NAMESPACE, side)
 
 
 def _undefine(domain: Any) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from kiln.framework.context import Context
 from kiln.framework.errors import InputError, KilnError
-from kiln.platforms.libvirt import settings
+from kiln.platforms.libvirt import overlays, settings
 from kiln.platforms.libvirt.connection import Link
 from kiln.platforms.libvirt.node import LibvirtNode
 from kiln.platforms.libvirt.uris import admit
+from kiln.ports.overlays import OverlaySpec
 
 
 class Connections:
@@ -42,6 +43,10 @@ class Connections:
     def check_settings(self, uri: str, asked: Mapping[str, str]) -> None:
         """Refuse ``platformConfig`` that libvirt does not know, whatever the URI. Raises InputError."""
         settings.check(asked)
+
+    def check_overlay(self, uri: str, asked: Sequence[OverlaySpec]) -> None:
+        """Refuse an ``xmlOverlay`` that no guest can have, whatever the URI. Raises InputError."""
+        overlays.check(asked)
 
     def close(self) -> None:
         """Close all connections."""

@@ -48,10 +48,15 @@ class Reading(NamedTuple):
 
 def describe(domain: Any) -> Domain:
     """One guest: definition, state and autostart, and the VNC port when there is one."""
+    return read(domain).told()
+
+
+def read(domain: Any) -> Reading:
+    """What libvirt says of one guest."""
     state, reason = domain.state()
     power = power_state(state, reason, lambda: bool(domain.hasManagedSaveImage()))
     transient = not domain.isPersistent()
-    return _read(domain, power, autostart=not transient and bool(domain.autostart()), transient=transient).told()
+    return _read(domain, power, autostart=not transient and bool(domain.autostart()), transient=transient)
 
 
 def read_all(opened: Opened) -> dict[str, Reading]:

@@ -24,8 +24,11 @@ class Work:
 
     ``before`` is the definition of a guest that runs with it and is about to be restarted with another. ``instance`` is
     cloud-init's id of the instance that the guest boots as. ``loose_seed`` is one that is attached no more.
-    Of an update, ``is_defined`` says that the new definition is there, and ``is_off`` that the guest is or was off, so
-    that it has what is defined when it runs.
+    ``hidden`` are values that no error may show.
+
+    Of an update, ``restarts`` says that a guest that is on has to be off before it has what it is to become, ``is_off``
+    that it is or was, and ``is_defined`` that the new definition is there. ``waits`` are the properties that a guest
+    which runs on is to have at its next start.
     """
 
     inputs: ServerInputs
@@ -43,11 +46,14 @@ class Work:
     domain: Domain | None = None
     console: Console | None = None
     marks: dict[VolumeRef, Mark] = field(default_factory=dict)
+    hidden: frozenset[str] = field(default=frozenset(), repr=False)
     is_new: bool = False
+    waits: frozenset[str] = frozenset()
     first_boot_ended: bool = False
     addresses: list[str] = field(default_factory=list)
     before: Definition | None = None
     is_put_back: bool = False
+    restarts: bool = False
     is_defined: bool = False
     is_off: bool = False
     cannot_put_back: KilnError | None = None

@@ -5,6 +5,7 @@ The definition comes first, so that a refused one changes nothing.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from kiln.framework.context import Context
@@ -14,10 +15,11 @@ from kiln.resources import cloning
 from kiln.resources.ownership import new_mark
 from kiln.resources.server import life, storage
 from kiln.resources.server.build import Work, spec_of
-from kiln.resources.server.hotplug import HotChange, Plug, Replug, Unplug, plugs
-from kiln.resources.server.impact import crowded
+from kiln.resources.server.course import course, plugged
+from kiln.resources.server.hotplug import HotChange, Plug, Replug, Unplug
 from kiln.resources.server.layout import Attached
 from kiln.resources.server.model import ServerInputs, ServerState
+from kiln.resources.server.overlay import blaming
 
 APART = frozenset(
     {
@@ -30,6 +32,7 @@ APART = frozenset(
         "wait_timeout",
         "shutdown_timeout",
         "on_first_boot_change",
+        "restart_policy",
     }
 )
 """What is no part of the definition, or has a step of its own."""
@@ -46,14 +49,15 @@ def changing(ctx: Context, node: Node, work: Work, changed: set[str], state: Ser
     domain, new = work.domain, work.inputs
     assert domain is not None
     active = domain.state in ("running", "paused")
-    pending, live = set(state.pending_restart or ()), domain.live
-    again = storage.wants_seed(new) and _told_again(changed, pending, new, under_way=work.seed is not None)
+    left = {*(state.unfinished or ()), *(state.pending_restart or ())}
+    again = storage.wants_seed(new) and _told_again(changed, left, new, under_way=work.seed is not None)
     changed = changed | {"first_boot"} if again else changed - {"first_boot"}
-    renamed = domain.name != new.name
-    restarts = bool(changed - APART - HOT) or (live is not None and crowded(state, new, live.free_slots))
-    stays_on = not restarts and new.power_state == "running"
-    hot = plugs(live, spec_of(work, work.mark)) if live and stays_on and (changed | pending) & HOT else []
-    redefine = bool(state.transient or pending or changed - APART)
+    way = course(domain, state, new, changed - APART - HOT, changed & HOT)
+    work.waits, work.restarts = way.waits, way.restarts
+    restarts, renamed = way.restarts, domain.name != way.name
+    plugs = new.power_state == "running" and not restarts and not way.full and bool((changed | left) & HOT)
+    hot = plugged(domain, spec_of(work, work.mark), new) if plugs else []
+    redefine = bool(state.transient or left or changed - APART)
     steps = life.telling_again(node, work, new_mark(ctx, "seed")) if again else []
     if _grows(work, changed):
         steps.append(Step("grow root disk", lambda ctx: _grow_root(ctx, node, work)))
@@ -62,7 +66,7 @@ def changing(ctx: Context, node: Node, work: Work, changed: set[str], state: Ser
         steps += [*(off if active else []), Step("rename", lambda ctx: node.domains.rename(ctx, work.uuid, new.name))]
     if redefine:
         keep = active and restarts and new.power_state == "running"
-        steps.append(Step("redefine domain", lambda ctx: _redefine(ctx, node, work, keep=keep)))
+        steps.append(Step("redefine domain", lambda ctx: _redefine(ctx, node, work, way.name, keep=keep)))
     if active and not renamed and (restarts or new.power_state == "stopped"):
         steps += off
     if "description" in changed and not redefine:
@@ -79,17 +83,18 @@ def _grows(work: Work, changed: set[str]) -> bool:
     return "disk_size" in changed or root.chain[0].virtual_size < size.bytes
 
 
-def _told_again(changed: set[str], pending: set[str], new: ServerInputs, *, under_way: bool) -> bool:
+def _told_again(changed: set[str], left: set[str], new: ServerInputs, *, under_way: bool) -> bool:
     """Whether the guest's first boot runs again: asked for now, or by an update that failed before it was told."""
-    unfinished = "firstBoot" in pending and not under_way
+    unfinished = "firstBoot" in left and not under_way
     return new.on_first_boot_change == "rerun" and ("first_boot" in changed or unfinished)
 
 
-def _redefine(ctx: Context, node: Node, work: Work, *, keep: bool) -> None:
+def _redefine(ctx: Context, node: Node, work: Work, name: str, *, keep: bool) -> None:
     """The new definition; with ``keep`` the old one is remembered, for a guest that does not start with the new."""
     if keep:
         work.before = node.domains.definition(ctx, work.uuid)
-    work.saw(node.domains.define(ctx, spec_of(work, work.mark)))
+    with blaming(work.inputs, work.hidden):
+        work.saw(node.domains.define(ctx, replace(spec_of(work, work.mark), name=name)))
     work.is_defined = True
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kiln.framework.context import Context
 from kiln.framework.errors import NotFound
@@ -13,7 +13,8 @@ from kiln.framework.units import Size
 from kiln.ports.domains import Domain, DomainDisk, DomainNic
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef
-from kiln.resources.server import imported, storage
+from kiln.resources.server import devices, imported, overlay, storage
+from kiln.resources.server.asked import kept
 from kiln.resources.server.known import Known
 from kiln.resources.server.layout import mac_address
 from kiln.resources.server.model import Interface, Nic, ServerInputs, ServerState
@@ -50,7 +51,9 @@ class _Own:
 def inputs_now(ctx: Context, node: Node, domain: Domain, known: Known, root: Volume | None) -> ServerInputs:
     """The inputs with every property that drifted replaced by what the guest has now."""
     base = known.inputs or imported.inputs_of(ctx, node, domain, known, root)
-    drift: dict[str, object] = {"name": domain.name, "node": known.uri}
+    drift: dict[str, object] = {"node": known.uri}
+    if not _keeps_name(domain, base):
+        drift["name"] = domain.name
     if base.autostart != domain.autostart:
         drift["autostart"] = domain.autostart
     if (base.description or None) != (domain.description or None):
@@ -63,9 +66,37 @@ def inputs_now(ctx: Context, node: Node, domain: Domain, known: Known, root: Vol
         drift["power_state"] = power
     if root is not None and base.disk_size is not None and base.disk_size.bytes != root.virtual_size:
         drift["disk_size"] = Size.of(root.virtual_size)
+    if base.xml_overlay:
+        had = node.domains.overlaid(ctx, domain.uuid, overlay.specs(base), recent=True)
+        drift["xml_overlay"] = [overlay.stated(spec) for spec in had]
     own = _Own(*storage.own_refs(ctx, node.volumes, base, domain), root)
-    view = _live(domain) or _defined(domain)
-    return base.model_copy(update=drift | _hardware_drift(ctx, node, (domain.uuid, own), view, base, known.state))
+    drift |= _hardware_drift(ctx, node, (domain.uuid, own), _seen(domain, base), base, known.state)
+    return base.model_copy(update=drift | _not_restarted(domain, base, known.state))
+
+
+def _not_restarted(domain: Domain, base: ServerInputs, state: ServerState | None) -> dict[str, object]:
+    """What a guest runs with that is to be restarted with its new definition, where an update failed before it was: as
+    the state says."""
+    if state is None or base.restart_policy != "allowed":
+        return {}
+    return {field: getattr(state, field) for field in kept(domain, state)}
+
+
+def _seen(domain: Domain, base: ServerInputs) -> _View:
+    """What the inputs are compared with. Where no guest is restarted for them that is the definition, of disks and
+    interfaces with what the guest is given and rid of while it runs."""
+    live, defined = _live(domain), _defined(domain)
+    if live is None or base.restart_policy == "allowed":
+        return live or defined
+    hot = live if devices.fits(domain, base) else defined
+    own = [disk for disk in defined.disks if devices.is_own(disk.path, base)]
+    return replace(defined, disks=[*own, *devices.others(hot.disks, base)], nics=hot.nics)
+
+
+def _keeps_name(domain: Domain, base: ServerInputs) -> bool:
+    """Whether a guest that somebody renamed keeps that name until it is off, since it takes a restart to rename it."""
+    waits = base.restart_policy != "allowed" and domain.live is not None
+    return waits and storage.is_made_as(base.name, domain)
 
 
 def waiting(domain: Domain) -> list[str]:
@@ -83,8 +114,8 @@ def waiting(domain: Domain) -> list[str]:
     return [name for name, differs in found.items() if differs]
 
 
-def _card(nic: DomainNic) -> tuple[str, str | None, str | None]:
-    return nic.mac, nic.source, nic.model
+def _card(nic: DomainNic) -> tuple[str | None, ...]:
+    return nic.mac, nic.source, nic.model, nic.link
 
 
 def _defined(domain: Domain) -> _View:
@@ -184,7 +215,7 @@ def _nic_drift(
     before = list((state.interfaces if state is not None else None) or [])
     same = len(asked) == len(seen) and all(
         nic.mac == (want.mac or mac_address(uuid, index))
-        and (nic.model or "virtio") == want.model
+        and ((nic.model or "virtio"), nic.link) == (want.model, want.link_state)
         and _connected_as(nic, want, before[index] if index < len(before) else None)
         for index, (want, nic) in enumerate(zip(asked, seen, strict=False))
     )
@@ -197,6 +228,7 @@ def _nic_drift(
                 bridge=nic.bridge,
                 mac=nic.mac,
                 model=nic.model if nic.model in ("virtio", "e1000", "e1000e", "rtl8139") else "virtio",
+                link_state=nic.link,
             )
             for nic in seen
         ]

@@ -32,21 +32,24 @@ def state_left(
         given = {field: getattr(state, field) for field in ServerInputs.model_fields}
         known = Known(work.inputs.node, state.pool, None, ServerInputs.model_construct(**given), state)
         now = observe.found(calm, node, work.domain, known).state
-        pending = {*(now.pending_restart or ()), *(state.pending_restart or ())}
-        return now.model_copy(update={"pending_restart": sorted(pending) or None})
-    return _unfinished(observe.state(node, work), changed, state, has_it=work.is_defined and work.is_off)
+        left = {*(now.unfinished or ()), *(state.unfinished or ())}
+        return now.model_copy(update={"unfinished": sorted(left) or None})
+    return _unfinished(observe.state(node, work), work, changed, state)
 
 
-def _unfinished(state: ServerState, changed: set[str], before: ServerState, *, has_it: bool) -> ServerState:
+def _unfinished(left: ServerState, work: Work, changed: set[str], before: ServerState) -> ServerState:
     """The state after a failed update. It calls for another one also if the program goes back to what it was.
 
-    A guest that was to be restarted with a new definition and does not have it (``has_it``) is told as it was before,
-    so that the next run plans that restart.
+    A guest that has not got its new definition, or was to be restarted with it and was not, is told as it was
+    ``before``, so that the next run plans that restart, or refuses it; what waited for one still does. What a guest
+    that runs on is given and rid of is told as asked for: the next run gives it the rest.
     """
-    undone = set() if has_it else changed - APART - HOT
-    state = state.model_copy(update={field: getattr(before, field) for field in undone})
-    pending = {alias_of(ServerInputs, field) for field in changed} | set(state.pending_restart or ())
-    return state.model_copy(update={"pending_restart": sorted(pending)})
+    has_it = work.is_defined and (work.is_off or not work.restarts)
+    undone = set() if has_it else changed - (APART if work.restarts else APART | HOT)
+    waits = left.pending_restart or (None if has_it else before.pending_restart)
+    unfinished = {alias_of(ServerInputs, field) for field in changed} | set(left.unfinished or ())
+    told = {field: getattr(before, field) for field in undone}
+    return left.model_copy(update={**told, "unfinished": sorted(unfinished), "pending_restart": waits})
 
 
 def _look_again(ctx: Context, node: Node, work: Work) -> None:

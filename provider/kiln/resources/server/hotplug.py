@@ -30,7 +30,7 @@ class Plug:
 
 @dataclass(frozen=True)
 class Replug:
-    """Another medium for a CD drive, or another network for an interface."""
+    """Another medium for a CD drive, another network for an interface, or its cable pulled or plugged in."""
 
     device: DiskSpec | NicSpec
 
@@ -73,6 +73,6 @@ def _nics(live: Live, wanted: DomainSpec) -> list[HotChange]:
             changes.append(Plug(nic))
         elif (old.model or "virtio") != nic.model:
             changes += [Unplug(old), Plug(nic)]
-        elif (old.network, old.bridge) != (nic.network, nic.bridge):
+        elif (old.network, old.bridge, old.link) != (nic.network, nic.bridge, nic.link):
             changes.append(Replug(nic))
     return changes

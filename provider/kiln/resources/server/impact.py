@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from kiln.framework.model import Impact
 from kiln.framework.plan import Change
 from kiln.framework.units import Size
 from kiln.framework.values import UNKNOWN
+from kiln.ports.domains import Domain
 from kiln.resources import cloning
 from kiln.resources.server.model import ServerInputs, ServerState
+from kiln.resources.server.pending import has_already, pending
 from kiln.resources.server.storage import root_ref
 
 
 @dataclass(frozen=True)
 class Now:
     """The guest before the change: whether it is on, the image of a root disk that is there and not attached, how many
-    devices its bus takes, the size of its root disk if that was looked at, and whether it only has to be given back the
-    name that it was made under."""
+    devices its bus takes, the size of its root disk if that was looked at, whether it only has to be given back the
+    name that it was made under, and what the node told, if it was asked."""
 
     active: bool
     detached_root: str | None = None
     free_slots: int | None = None
     root_size: Size | None = None
     renamed: bool = False
+    domain: Domain | None = None
 
 
 def crowded(old: ServerInputs, new: ServerInputs, free_slots: int | None) -> bool:
@@ -46,7 +49,8 @@ def weigh(changes: Sequence[Change], state: ServerState, new: ServerInputs, now:
     others = [change for change in changes if change.field not in ("disk_size", "first_boot")]
     weighed = [_weigh(change, state, new, now) for change in others]
     first_boot = [change for change in changes if change.field == "first_boot"]
-    if any(change.impact is Impact.REPLACE for change in weighed):
+    replaced = any(change.impact is Impact.REPLACE for change in weighed)
+    if replaced:
         weighed += first_boot  # another guest is told it in any case
     else:
         weighed += [_weigh(change, state, new, now) for change in _as_asked(first_boot, new)]
@@ -54,7 +58,20 @@ def weigh(changes: Sequence[Change], state: ServerState, new: ServerInputs, now:
     sized = [change for change in changes if change.field == "disk_size" and new.disk_size not in (None, root)]
     if sized and not any(change.impact is Impact.REPLACE for change in weighed):
         _refuse_shrinking(state.disk_size, root, new.disk_size)
-    return (*weighed, *sized)
+    replaced = any(change.impact is Impact.REPLACE for change in weighed)
+    return (*weighed, *sized, *(() if replaced else _waited(changes, state, new, now)))
+
+
+def _waited(changes: Sequence[Change], state: ServerState, new: ServerInputs, now: Now) -> Iterator[Change]:
+    """What waits for a restart, where that is allowed now and none of the ``changes``."""
+    if new.restart_policy != "allowed" or not state.pending_restart:
+        return
+    changed = {change.path[0] for change in changes}
+    waits = pending(now.domain, new, state.pending_restart) if now.domain is not None else state.pending_restart
+    waits = [name for name in waits if name in state.pending_restart and name not in changed]
+    if waits:
+        change = Change(("pendingRestart",), "delete", Impact.RESTART, "restart_policy", waits)
+        yield _weigh_restart(change, new, now)
 
 
 def _as_asked(first_boot: Sequence[Change], new: ServerInputs) -> Sequence[Change]:
@@ -84,11 +101,16 @@ def _weigh(change: Change, state: ServerState, new: ServerInputs, now: Now) -> C
 
 
 def _weigh_restart(change: Change, new: ServerInputs, now: Now) -> Change:
-    """Only a guest that is on, and stays on, is restarted."""
+    """Only a guest that is on, and stays on, and may be, is restarted."""
     off = "" if now.active else "the guest is off, and has it when it starts"
     stops = "the guest has it when it starts again" if new.power_state == "stopped" else ""
     if off or stops:
         return replace(change, impact=Impact.LIVE, reason=_joined(change.reason, off or stops))
+    if has_already(now.domain, new, change.field):
+        return replace(change, impact=Impact.LIVE, reason=_joined(change.reason, "the guest runs with it"))
+    if new.restart_policy == "deferred":
+        until = "until the guest is off" if change.field == "name" else "for the next start of the guest"
+        return replace(change, impact=Impact.DEFERRED, reason=_joined(change.reason, f"waits {until}"))
     return replace(change, reason=_joined(change.reason, _graceful(new)))
 
 

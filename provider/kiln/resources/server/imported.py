@@ -36,8 +36,8 @@ def inputs_of(ctx: Context, node: Node, domain: Domain, known: Known, root: Volu
     if root is not None and root.backing is not None:
         with contextlib.suppress(NotFound):
             image = node.volumes.by_path(ctx, root.backing).ref
-    told = [(nic.mac, nic.network, nic.model) for nic in domain.nics]
-    usual = told == [(mac_address(domain.uuid, 0), known.network, "virtio")]
+    told = [(nic.mac, nic.network, nic.model, nic.link) for nic in domain.nics]
+    usual = told == [(mac_address(domain.uuid, 0), known.network, "virtio", "up")]
     brought = storage.image_boot(ctx, node.volumes, image) if image is not None else None
     seed = storage.made_with(ctx, node.volumes, domain).get("seed")
     return ServerInputs(

@@ -12,6 +12,8 @@ from kiln.framework.errors import InputError
 from kiln.ports.domains import BootSpec, DiskSpec, DomainSpec, NicSpec
 from kiln.ports.marks import Mark
 from kiln.ports.volumes import Volume
+from kiln.resources.server import overlay
+from kiln.resources.server.asked import digests
 from kiln.resources.server.model import Boot, BootKind, Nic, ServerInputs
 
 SEED_TARGET = "sda"
@@ -77,6 +79,8 @@ def domain_spec(
         graphics=inputs.graphics,
         graphics_password=vnc_password if inputs.graphics == "vnc" else None,
         platform_config=inputs.platform_config or {},
+        asked=digests(inputs),
+        overlay=overlay.specs(inputs),
     )
 
 
@@ -151,6 +155,7 @@ def nic_specs(inputs: ServerInputs, uuid: str, ground: Ground, places: Mapping[B
             network=None if nic.bridge else nic.network or (None if ground.session else ground.network),
             bridge=nic.bridge,
             model=nic.model,
+            link=nic.link_state,
             boot_order=_place(places, "network", index),
         )
         for index, nic in enumerate(nics_of(inputs))

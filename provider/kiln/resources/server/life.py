@@ -20,6 +20,7 @@ from kiln.resources.ownership import Claim, finished, refuse_taken, release_volu
 from kiln.resources.server import orphans, seeds, storage, waiting
 from kiln.resources.server.build import Work, spec_of
 from kiln.resources.server.layout import Attached
+from kiln.resources.server.overlay import blaming
 
 _PUT_BACK_SECONDS = 240.0  # a start alone may take three minutes
 
@@ -36,7 +37,7 @@ def making(node: Node, work: Work) -> list[Step]:
     steps.append(
         Step(
             "define domain",
-            lambda ctx: work.saw(node.domains.define(ctx, spec_of(work, work.mark))),
+            lambda ctx: _define(ctx, node, work),
             lambda ctx: node.domains.undefine(ctx, work.uuid),
             keeps=True,
         )
@@ -215,12 +216,18 @@ def _clear(ctx: Context, node: Node, there: Domain) -> None:
         release_volume(ctx, node.volumes, volume.ref, mark)
 
 
+def _define(ctx: Context, node: Node, work: Work) -> None:
+    with blaming(work.inputs, work.hidden):
+        work.saw(node.domains.define(ctx, spec_of(work, work.mark)))
+
+
 def _start(ctx: Context, node: Node, work: Work) -> None:
     wants_console = work.inputs.wait_for == "firstBoot" and work.seed is not None
     if work.domain is None or work.domain.state != "running":
         ctx.log.status("starting")
     try:
-        work.console = node.domains.start(ctx, work.uuid, with_console=wants_console)
+        with blaming(work.inputs, work.hidden):
+            work.console = node.domains.start(ctx, work.uuid, with_console=wants_console)
     except (Unreachable, Cancelled):  # it may be starting
         raise
     except KilnError as error:
@@ -236,8 +243,9 @@ def _put_back(ctx: Context, node: Node, work: Work, before: Definition) -> None:
     calm = ctx.unhurried(_PUT_BACK_SECONDS)
     ctx.log.status("starting it again as it was")
     try:
-        node.domains.restore(calm, before)
-        node.domains.start(calm, work.uuid)
+        with blaming(work.inputs, work.hidden):
+            node.domains.restore(calm, before)
+            node.domains.start(calm, work.uuid)
     except KilnError as error:
         work.cannot_put_back = error.at(step="put the old definition back", node=node.uri)
         return

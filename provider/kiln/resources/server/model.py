@@ -59,6 +59,9 @@ class Nic(Model):
     model: Literal["virtio", "e1000", "e1000e", "rtl8139"] = prop(
         "Device model that the guest sees.", default="virtio", impact=Impact.LIVE
     )
+    link_state: Literal["up", "down"] = prop(
+        "Whether the interface's cable is plugged in, as the guest sees it.", default="up", impact=Impact.LIVE
+    )
 
 
 class Boot(Model):
@@ -80,6 +83,34 @@ class Boot(Model):
         "Kinds of devices in the order in which the firmware tries them.",
         impact=Impact.RESTART,
         default_doc="CDs and then hard disks in disk order when a CD is there, else hard disks",
+    )
+
+
+class XmlAttribute(Model):
+    """An attribute of an XML element."""
+
+    name: str = prop("Name of the attribute.", required=True, impact=Impact.RESTART)
+    value: Text = prop("Value of the attribute.", required=True, impact=Impact.RESTART)
+
+
+class XmlOverlay(Model):
+    """A change of the guest's definition: one of `xml`, `attribute` and `remove`."""
+
+    xpath: Text = prop(
+        "XPath 1.0 of the elements that are changed, or of the elements or attributes that are removed. It selects at"
+        " least one. The prefix `qemu` is that of QEMU's own elements.",
+        required=True,
+        impact=Impact.RESTART,
+    )
+    xml: Text | None = prop(
+        "Elements, as XML, that are appended to each element that `xpath` selects. The prefix `qemu` needs no `xmlns`.",
+        impact=Impact.RESTART,
+    )
+    attribute: XmlAttribute | None = prop(
+        "Attribute that is set on each element that `xpath` selects.", impact=Impact.RESTART
+    )
+    remove: bool | None = prop(
+        "True: the elements or attributes that `xpath` selects are removed.", impact=Impact.RESTART
     )
 
 
@@ -195,11 +226,25 @@ class ServerInputs(Model):
     shutdown_timeout: Annotated[int, AfterValidator(_at_least_one)] = prop(
         "Seconds the guest has to shut down by itself before it is forced off.", default=60, impact=Impact.LIVE
     )
+    restart_policy: Literal["allowed", "deferred", "forbidden"] = prop(
+        "What becomes of a change that takes a restart of a guest that runs: it is restarted; or its definition is "
+        "changed and the guest runs on, has it when whoever it is starts it again, and `pendingRestart` lists it until "
+        "then; or the change is refused. Other changes are made all the same, a replacement too.",
+        default="allowed",
+        impact=Impact.LIVE,
+        unless="`restart` where it becomes `allowed` and something waits for a restart",
+    )
     description: Text | None = prop("Description of the guest in libvirt.", impact=Impact.LIVE)
     platform_config: dict[str, Text] | None = prop(
         "Settings of the platform that have no property of their own. On libvirt: `machine` (QEMU machine type),"
         " `clock` (`utc` or `localtime`), `video` (model of the graphics card) and `diskCache` (cache mode of all"
         " disks).",
+        impact=Impact.RESTART,
+    )
+    xml_overlay: list[XmlOverlay] | None = prop(
+        "Changes of the guest's definition in libvirt's own words, applied in order, for what has no property; what has"
+        " one is refused. A refresh looks for what they ask for and for nothing else. They are in the definition in"
+        " plain text, secret or not.",
         impact=Impact.RESTART,
     )
 
@@ -224,8 +269,27 @@ class ServerState(ServerInputs):
         "The guest's power state.", changes_with=("power_state",)
     )
     pending_restart: list[str] | None = out(
-        "Properties that the guest will have otherwise when it starts again, because its definition was changed and not"
-        " the running guest, or the other way round; or whose change was not finished. The next `up` puts that right.",
+        "Where `restartPolicy` is not `allowed`: the properties that the running guest will have otherwise when it "
+        "starts again. Nothing is done about them until then.",
+        changes_with=(
+            "name",
+            "image",
+            "disks",
+            "memory",
+            "vcpus",
+            "cpu_mode",
+            "networks",
+            "boot",
+            "first_boot",
+            "power_state",
+            "graphics",
+            "restart_policy",
+            "platform_config",
+        ),
+    )
+    unfinished: list[str] | None = out(
+        "Properties whose change was not finished, or that the running guest has otherwise than its definition, because"
+        " somebody changed one and not the other. The next `up` puts that right.",
         unfinished="the definition is put right",
     )
     transient: bool | None = out(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from kiln.framework.context import Context
@@ -11,9 +12,10 @@ from kiln.framework.units import Size
 from kiln.ports.domains import Domain
 from kiln.ports.nodes import Node
 from kiln.resources.server.build import Work
-from kiln.resources.server.drift import inputs_now, root_of, waiting
+from kiln.resources.server.drift import inputs_now, root_of
 from kiln.resources.server.known import Known
 from kiln.resources.server.model import Console, Interface, ServerInputs, ServerState
+from kiln.resources.server.pending import pending, still_waiting, unfinished
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ def state(node: Node, work: Work) -> ServerState:
     assert work.ground is not None
     addresses = work.addresses if work.domain.state == "running" else []
     rest = _Rest(work.ground.identity, root_size(work), addresses, work.password, work.vnc_password)
-    return _state(node, work.inputs, work.domain, rest)
+    return _state(node, work.inputs, work.domain, rest, work.waits)
 
 
 def root_size(work: Work) -> Size | None:
@@ -55,10 +57,13 @@ def found(ctx: Context, node: Node, domain: Domain, known: Known) -> Found[Serve
         before.vnc_password if before is not None else None,
     )
     told = inputs if before is None else inputs.model_copy(update={"first_boot": before.first_boot})
-    return Found(domain.uuid, inputs, _state(node, told, domain, rest))
+    waited = before.pending_restart if before is not None else None
+    return Found(domain.uuid, inputs, _state(node, told, domain, rest, waited or ()))
 
 
-def _state(node: Node, inputs: ServerInputs, domain: Domain, rest: _Rest) -> ServerState:
+def _state(node: Node, inputs: ServerInputs, domain: Domain, rest: _Rest, waited: Collection[str]) -> ServerState:
+    """The state; ``waited`` are the properties known to wait for a restart."""
+    waits = (still_waiting if inputs.restart_policy == "allowed" else pending)(domain, inputs, waited)
     graphical = domain.graphics == "vnc"
     places = [(disk.boot_order, disk.target) for disk in domain.disks] + [(n.boot_order, n.mac) for n in domain.nics]
     return ServerState(
@@ -81,7 +86,8 @@ def _state(node: Node, inputs: ServerInputs, domain: Domain, rest: _Rest) -> Ser
         boot_order=[name for place, name in sorted((place, name) for place, name in places if place is not None)],
         accelerator=domain.accelerator,
         state=domain.state,
-        pending_restart=waiting(domain) or None,
+        pending_restart=waits or None,
+        unfinished=unfinished(domain, inputs) or None,
         transient=domain.transient or None,
     )
 

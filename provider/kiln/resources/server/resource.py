@@ -7,7 +7,7 @@ import uuid as uuids
 from typing import ClassVar
 
 from kiln.framework.context import Context
-from kiln.framework.errors import Cancelled, InputError, KilnError, NotFound, PartialCreate
+from kiln.framework.errors import Cancelled, InputError, InputErrors, KilnError, NotFound, PartialCreate
 from kiln.framework.model import Impact
 from kiln.framework.plan import Plan, compare, may_replace
 from kiln.framework.resource import Created, Found, Resource
@@ -19,7 +19,7 @@ from kiln.ports.nodes import Node
 from kiln.resources import cloning
 from kiln.resources.names import split_import_id
 from kiln.resources.ownership import finished, new_mark, refuse_overlaid
-from kiln.resources.server import life, observe, storage
+from kiln.resources.server import devices, life, observe, overlay, storage
 from kiln.resources.server.build import Work, default_network, ground_kept, ground_of
 from kiln.resources.server.changing import changing
 from kiln.resources.server.checks import refuse_contradictions
@@ -29,6 +29,8 @@ from kiln.resources.server.impact import Now, weigh
 from kiln.resources.server.known import Known
 from kiln.resources.server.model import ServerInputs, ServerState
 from kiln.resources.server.network import require_networks
+from kiln.resources.server.policy import check_restarts, refusals
+from kiln.resources.server.rehearsal import rehearse
 from kiln.resources.site import Site
 
 
@@ -70,27 +72,38 @@ class Server(Resource[ServerInputs, ServerState]):
         """Resolve the node and the pool; refuse combinations that cannot work."""
         uri = self._site.uri_for(new.node, old.node if old else None)
         refuse_contradictions(new)
+        overlay.check_actions(new.xml_overlay, old.xml_overlay if old else None)
         if uri is not UNKNOWN and isinstance(new.platform_config, dict):
             self._site.nodes.check_settings(uri, new.platform_config)
+        if uri is not UNKNOWN and isinstance(new.xml_overlay, list):
+            self._site.nodes.check_overlay(uri, overlay.specs(new))
         checked = new.model_copy(update={"node": uri, "pool": new.pool or self._site.pool_for(uri)})
         if old is not None and not may_replace(old, checked):
             cloning.refuse_shrinking("diskSize", "the root disk", old.disk_size, new.disk_size)
+        if old is not None:
+            check_restarts(ctx, self._site, checked, old)
         check_fit(ctx, self._site, checked, old)
         return checked
 
     def diff(self, ctx: Context, id: str, state: ServerState, old: ServerInputs, new: ServerInputs) -> Plan:
         """The changes from what the guest was given last, which after a failed update is not what ``old`` says; another
         URI of the same node is none."""
-        changes = list(self._site.weigh_node(ctx, state.node_identity, compare(state, new)))
-        moved = any(change.field == "node" and change.impact is Impact.LIVE for change in changes)
-        now = self._now(ctx, id, state, new, moved=moved) if changes else Now(active=False)
-        plan = Plan(weigh(changes, state, new, now), delete_first=True)
-        if any(change.field == "first_boot" for change in changes) and not plan.touches("first_boot"):
+        plan = self._plan(ctx, id, state, new)
+        if not plan.touches("first_boot") and any(change.field == "first_boot" for change in compare(state, new)):
             ctx.log.warning(
                 f"'firstBoot' has changed, and the guest '{state.name}' was told the one before: it stays as it is. "
                 "Set 'onFirstBootChange' to rerun, which restarts it, or to replace"
             )
         return plan
+
+    def _plan(self, ctx: Context, id: str, state: ServerState, new: ServerInputs) -> Plan:
+        changes = list(self._site.weigh_node(ctx, state.node_identity, compare(state, new)))
+        moved = any(change.field == "node" and change.impact is Impact.LIVE for change in changes)
+        waits = bool(state.pending_restart) and new.restart_policy == "allowed"
+        now = self._now(ctx, id, state, new, moved=moved) if changes or waits else Now(active=False)
+        weighed = weigh(changes, state, new, now)
+        replaced = any(change.impact is Impact.REPLACE for change in weighed)
+        return Plan(weighed, delete_first=True, refused=() if replaced else refusals(weighed, new))
 
     def _now(self, ctx: Context, id: str, state: ServerState, new: ServerInputs, *, moved: bool) -> Now:
         """The guest as it is now, or as the state knows it where the node cannot be asked."""
@@ -108,10 +121,10 @@ class Server(Resource[ServerInputs, ServerState]):
         except KilnError as error:
             ctx.log.debug(f"'{state.name}' cannot be looked at: {error}")
             return known
-        free = domain.live.free_slots if domain.live is not None else None
+        free = devices.free_slots(domain, new)
         size = Size.of(root.virtual_size) if root is not None else None
         renamed = domain.name != new.name and storage.is_made_as(new.name, domain)
-        return Now(domain.state in ("running", "paused"), detached, free, size, renamed)
+        return Now(domain.state in ("running", "paused"), detached, free, size, renamed, domain)
 
     # --- create --------------------------------------------------------------------------------------------------
 
@@ -120,7 +133,7 @@ class Server(Resource[ServerInputs, ServerState]):
         node = self._site.node_to_change(ctx, inputs.node)
         self._site.ensure_pool(ctx, inputs.node, inputs.pool)
         work = Work(inputs, str(uuids.uuid4()), new_mark(ctx, "server", seconds=self.timeout), is_new=True)
-        work.instance = storage.instance_id(work.uuid)
+        work.instance, work.hidden = storage.instance_id(work.uuid), overlay.values(inputs)
         work.ground = ground_of(ctx, self._site, node, inputs.node)
         work.root_plan = storage.plan_root(ctx, node.volumes, inputs)
         work.disks = storage.used_disks(ctx, node.volumes, inputs)
@@ -130,6 +143,7 @@ class Server(Resource[ServerInputs, ServerState]):
         require_cpu(inputs, work.ground.accelerator, node.uri)
         require_boot_files(ctx, node, inputs)
         work.vnc_password = vnc_password(inputs)
+        rehearse(ctx, node, work)
         making = life.making(node, work)
         try:
             run(ctx, [*making, *life.starting(node, work), *life.settling(node, work)])
@@ -162,9 +176,15 @@ class Server(Resource[ServerInputs, ServerState]):
     # --- update --------------------------------------------------------------------------------------------------
 
     def update(self, ctx: Context, id: str, state: ServerState, old: ServerInputs, new: ServerInputs) -> ServerState:
-        """Change the guest in place: settings live, the rest by redefining and, when it runs, restarting it."""
+        """Change the guest in place: settings live, the rest by redefining and, when it runs, restarting it.
+
+        Raises:
+            InputErrors: it is never to be restarted, and has to be.
+        """
         if new.on_first_boot_change == "ignore":  # the state says what the guest was told
             new = new.model_copy(update={"first_boot": state.first_boot})
+        if new.restart_policy == "forbidden" and (refused := self._plan(ctx, id, state, new).refused):
+            raise InputErrors(refused)
         node = self._site.node_to_change(ctx, new.node)
         work = self._work_for(ctx, node, node.domains.get(ctx, id), state, new)
         changed = {change.field for change in (*compare(old, new), *compare(state, new))}
@@ -176,6 +196,7 @@ class Server(Resource[ServerInputs, ServerState]):
         if work.ground is not None:
             require_cpu(new, work.ground.accelerator, node.uri)
         require_boot_files(ctx, node, new, old)
+        rehearse(ctx, node, work)
         steps = [
             Step("find the guest", lambda ctx: None, keeps=True),
             *changing(ctx, node, work, changed, state),
@@ -194,7 +215,8 @@ class Server(Resource[ServerInputs, ServerState]):
     def _work_for(self, ctx: Context, node: Node, domain: Domain, state: ServerState, new: ServerInputs) -> Work:
         """The work on a guest that exists: its volumes as they are, its secrets from the state."""
         work = Work(new, domain.uuid, domain.mark or finished(new_mark(ctx, "server")))
-        work.domain, work.is_off = domain, domain.state not in ("running", "paused")
+        work.domain, work.hidden = domain, overlay.values(state, new)
+        work.is_off = domain.state not in ("running", "paused")
         work.password = state.initial_password
         work.addresses = list(state.addresses or [])
         work.vnc_password = state.vnc_password or vnc_password(new)

@@ -35,6 +35,8 @@ def ended_seed(ctx: Context, node: Node, domain: Domain) -> VolumeRef | None:
     The seed of a guest that an operation is still making belongs to that operation.
     """
     seed = next((disk.path for disk in domain.disks if disk.target == SEED_TARGET and disk.path), None)
+    if domain.live is None or all(disk.path != seed for disk in domain.live.disks):
+        return None  # what is on it is told when the guest starts again
     if seed is None or domain.state != "running" or domain.mark is None or domain.mark.phase != "done":
         return None
     try:

@@ -27,16 +27,17 @@ def wait(ctx: Context, node: Node, work: Work) -> None:
     """Wait for what the server's ``waitFor`` says. Raises KilnError when the guest will not get there.
 
     Without anything to wait for, a seed that is still attached is looked at once, so that an update tidies up what an
-    earlier create did not wait for.
+    earlier create did not wait for. What a guest is told at its next start is not waited for.
     """
+    told = work.seed is not None and "firstBoot" not in work.waits
     match work.inputs.wait_for:
-        case "firstBoot" if work.seed is not None:
+        case "firstBoot" if told:
             _first_boot(ctx, node, work)
         case "address" if not work.addresses:
             _address(ctx, node, work)
     if work.inputs.wait_for != "none" and not work.addresses:
         _take_addresses(ctx, node, work)
-    if work.seed is not None and not work.first_boot_ended and not work.is_new:
+    if told and not work.first_boot_ended and not work.is_new:
         work.first_boot_ended = ended_now(ctx, node, work.uuid, work.instance) is not None
 
 

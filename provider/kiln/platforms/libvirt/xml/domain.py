@@ -6,6 +6,7 @@ Source: https://libvirt.org/formatdomain.html
 from __future__ import annotations
 
 from kiln.platforms.libvirt import settings
+from kiln.platforms.libvirt.xml import overlay
 from kiln.platforms.libvirt.xml.cpu import cpu
 from kiln.platforms.libvirt.xml.devices import console, controllers, helpers
 from kiln.platforms.libvirt.xml.disk import disk
@@ -21,7 +22,7 @@ def domain(spec: DomainSpec, *, console_log: str | None) -> str:
     """The definition of ``spec``. The file ``console_log`` on the node receives what the guest writes to its console.
 
     Raises:
-        InputError: ``platform_config`` holds what this platform does not know.
+        InputError: ``platform_config`` holds what this platform does not know, or the overlay cannot be applied.
         KilnError: a string holds a character that XML cannot carry.
     """
     settings.check(spec.platform_config)
@@ -30,7 +31,8 @@ def domain(spec: DomainSpec, *, console_log: str | None) -> str:
     add(root, "uuid", spec.uuid)
     if spec.description is not None:
         add(root, "description", spec.description)
-    add(root, "metadata").append(metadata(Kept(spec.mark, spec.cpu_mode, spec.metadata, spec.platform_config)))
+    kept = Kept(spec.mark, spec.cpu_mode, spec.metadata, spec.platform_config, spec.asked)
+    add(root, "metadata").append(metadata(kept))
     add(root, "memory", str(spec.memory), unit="KiB")
     add(root, "currentMemory", str(spec.memory), unit="KiB")
     add(root, "vcpu", str(spec.vcpus), placement="static")
@@ -42,7 +44,7 @@ def domain(spec: DomainSpec, *, console_log: str | None) -> str:
     add(root, "on_reboot", "restart")
     add(root, "on_crash", "destroy")
     root.append(_devices(spec, console_log))
-    return dump(root)
+    return overlay.applied(dump(root), spec.overlay) if spec.overlay else dump(root)
 
 
 def _features(spec: DomainSpec) -> Element:

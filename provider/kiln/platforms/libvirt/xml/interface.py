@@ -14,6 +14,8 @@ def interface(spec: NicSpec) -> Element:
     if kind != "user":
         add(made, "source", **{kind: spec.network if spec.network is not None else spec.bridge})
     add(made, "model", type=spec.model)
+    if spec.link == "down":
+        add(made, "link", state=spec.link)
     if spec.boot_order is not None:
         add(made, "boot", order=str(spec.boot_order))
     return made

@@ -31,6 +31,7 @@ class Kept:
     cpu_mode: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
+    asked: Mapping[str, str] = field(default_factory=dict)
 
 
 def metadata(kept: Kept, *, bare: bool = False) -> Element:
@@ -41,6 +42,7 @@ def metadata(kept: Kept, *, bare: bool = False) -> Element:
     if kept.cpu_mode is not None:
         _add(root, "cpu", mode=kept.cpu_mode)
     _add_entries(root, "setting", kept.settings)
+    _add_entries(root, "asked", kept.asked)
     _add_entries(root, "metadata", kept.metadata)
     return root if bare else _qualified(root, NAMESPACE)
 
@@ -65,6 +67,7 @@ def told(root: Element | None) -> Kept:
         cpu_mode=None if cpu is None else cpu.get("mode"),
         metadata=_told_entries(root, "metadata"),
         settings=_told_entries(root, "setting"),
+        asked=_told_entries(root, "asked"),
     )
 
 

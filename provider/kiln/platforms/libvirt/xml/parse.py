@@ -9,7 +9,7 @@ from kiln.platforms.libvirt.xml.cpu import told as told_cpu
 from kiln.platforms.libvirt.xml.devices import AGENT_CHANNEL
 from kiln.platforms.libvirt.xml.os import told_boot, told_firmware
 from kiln.platforms.libvirt.xml.settings import told_settings
-from kiln.platforms.libvirt.xml.text import Element, parse
+from kiln.platforms.libvirt.xml.text import Element, find, findall, parse
 from kiln.ports.domains import Domain, DomainDisk, DomainNic, Live, PowerState
 
 _KIB = {"b": 1 / 1024, "bytes": 1 / 1024, "KiB": 1, "k": 1, "MiB": 1024, "M": 1024, "GiB": 1024**2, "G": 1024**2}
@@ -32,8 +32,8 @@ def told_domain(document: str, *, state: PowerState, autostart: bool) -> Domain:
         cpu_mode=told_cpu(root.find("cpu"), kept.cpu_mode, accelerator),
         firmware="bios" if os is None else told_firmware(os),
         accelerator=accelerator,
-        disks=tuple(map(_disk, root.findall("devices/disk"))),
-        nics=tuple(map(_nic, root.findall("devices/interface"))),
+        disks=tuple(map(_disk, findall(root, "devices/disk"))),
+        nics=tuple(map(_nic, findall(root, "devices/interface"))),
         autostart=autostart,
         boot=None if os is None else told_boot(os),
         description=root.findtext("description") or None,
@@ -44,6 +44,7 @@ def told_domain(document: str, *, state: PowerState, autostart: bool) -> Domain:
         current_memory=None if current is None else _memory(current),
         current_vcpus=int(vcpu.get("current", vcpus)) if vcpu is not None else None,
         console_log=_attribute(root, "devices/serial/log", "file"),
+        asked=kept.asked,
     )
 
 
@@ -54,11 +55,13 @@ def told_live(document: str) -> tuple[Live, int | None]:
     live = Live(
         memory=_memory(root.find("currentMemory")),
         vcpus=1 if vcpu is None else int(vcpu.get("current", vcpu.text or 1)),
-        disks=tuple(map(_disk, root.findall("devices/disk"))),
-        nics=tuple(map(_nic, root.findall("devices/interface"))),
+        disks=tuple(map(_disk, findall(root, "devices/disk"))),
+        nics=tuple(map(_nic, findall(root, "devices/interface"))),
         free_slots=_free_slots(root),
+        asked=metadata.told(metadata.find(root)).asked,
     )
-    port = int(_attribute(root, "devices/graphics[@type='vnc']", "port") or -1)
+    vnc = [console for console in findall(root, "devices/graphics") if console.get("type") == "vnc"]
+    port = int(vnc[0].get("port") or -1) if vnc else -1
     return live, port if port > 0 else None
 
 
@@ -129,6 +132,7 @@ def _nic(found: Element) -> DomainNic:
         kind=kind,
         source=_attribute(found, "source", kind),
         model=_attribute(found, "model", "type"),
+        link="down" if _attribute(found, "link", "state") == "down" else "up",
         boot_order=None if order is None else int(order),
     )
 
@@ -144,5 +148,5 @@ def _memory(found: Element | None) -> int:
 
 
 def _attribute(parent: Element, path: str, name: str) -> str | None:
-    found = parent.find(path)
+    found = find(parent, path)
     return None if found is None else found.get(name)

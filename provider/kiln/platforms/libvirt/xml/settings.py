@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from kiln.platforms.libvirt.settings import SETTINGS
 from kiln.platforms.libvirt.xml.os import machine
-from kiln.platforms.libvirt.xml.text import Element
+from kiln.platforms.libvirt.xml.text import Element, find, findall
 
 _VERSIONED = {"q35": "pc-q35-", "pc": "pc-i440fx-", "virt": "virt-"}
 """How the names begin that libvirt puts in the place of a machine type without a version."""
@@ -29,7 +29,7 @@ def told_settings(root: Element, asked: Mapping[str, str]) -> dict[str, str]:
 
 def _machine(root: Element, asked: str | None) -> str | None:
     """A versioned type that nobody asked for is what libvirt made of the usual one, or may be."""
-    found = root.find("os/type")
+    found = find(root, "os/type")
     actual = None if found is None else found.get("machine")
     if found is None or actual is None or (asked is not None and _is(asked, actual)):
         return asked
@@ -50,14 +50,14 @@ def _clock(root: Element, asked: str | None) -> str | None:
 
 def _video(root: Element, asked: str | None) -> str | None:
     """Without graphics nothing shows what was asked for."""
-    found = root.find("devices/video/model")
-    if found is None or root.find("devices/graphics[@type='vnc']") is None:
+    found = find(root, "devices/video/model")
+    if found is None or all(console.get("type") != "vnc" for console in findall(root, "devices/graphics")):
         return asked
     return _known("video", found.get("type"), asked, usual="vga")
 
 
 def _disk_cache(root: Element, asked: str | None) -> str | None:
-    modes = {driver.get("cache") for driver in root.findall("devices/disk/driver")}
+    modes = {driver.get("cache") for driver in findall(root, "devices/disk/driver")}
     if not modes:
         return asked
     return _known("diskCache", modes.pop() if len(modes) == 1 else None, asked, usual=None)

@@ -50,6 +50,22 @@ def parse(document: str) -> Element:
     return ElementTree.fromstring(document)  # noqa: S314
 
 
+def findall(root: Element, path: str) -> list[Element]:
+    """All elements at a path of plain names, such as ``devices/disk``, in the order of the document.
+
+    ElementTree follows a path in Python, through every device of a guest, and a single name in C.
+    """
+    found = [root]
+    for name in path.split("/"):
+        found = [child for parent in found for child in parent.findall(name)]
+    return found
+
+
+def find(root: Element, path: str) -> Element | None:
+    """The first element at a path of plain names."""
+    return next(iter(findall(root, path)), None)
+
+
 def _filled(made: Element, tag: str, text: str | None, attributes: dict[str, str | None]) -> Element:
     if text is not None:
         made.text = checked(text, f"<{tag}>")
