@@ -15,6 +15,7 @@ from typing import Any
 import libvirt
 import pytest
 
+from tests.e2e.daemon import Daemon
 from tests.e2e.direct import Direct
 from tests.e2e.inventory import TEST_PREFIX, URI, Inventory
 from tests.e2e.stacks import PLUGIN_DIRECTORY, Runner, Stack
@@ -95,6 +96,13 @@ def contains(file: Path, text: str) -> bool:
 
 
 @pytest.fixture(scope="module")
+def daemon(machine: None) -> Iterator[Daemon]:
+    """A libvirtd of this module's own. Such a module says that it is where its ``inventory`` looks."""
+    with Daemon() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
 def inventory(machine: None) -> Iterator[Inventory]:
     found = Inventory()
     yield found
@@ -112,6 +120,7 @@ def pool(prefix: str, inventory: Inventory) -> Iterator[TestPool]:
     made = TestPool(prefix, directory)
     yield made
     left = made.files()
+    defined = inventory.connection.storagePoolLookupByName(prefix)  # the daemon may be another one by now
     if defined.isActive():
         defined.destroy()
     defined.undefine()
@@ -154,11 +163,9 @@ def stacks(tmp_path_factory: pytest.TempPathFactory, pool: TestPool, runner: Run
     """A function that makes stacks; what they hold is destroyed at the end of the module."""
     made: list[Stack] = []
 
-    def make(
-        config: dict[str, Any] | None = None, directory: Path | None = None, plugin: Path = PLUGIN_DIRECTORY
-    ) -> Stack:
+    def make(config: dict[str, Any] | None = None, directory: Path | None = None, **options: Any) -> Stack:
         place = directory or tmp_path_factory.mktemp("stack")
-        stack = Stack(runner, place, {"kiln:storagePool": pool.name, **(config or {})}, plugin)
+        stack = Stack(runner, place, {"kiln:storagePool": pool.name, **(config or {})}, **options)
         made.append(stack)
         return stack
 

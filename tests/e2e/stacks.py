@@ -73,10 +73,10 @@ class Runner:
             max_workers=1, mp_context=get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),)
         )
 
-    def run(self, directory: Path, verb: Verb, program: Program | None = None) -> Run:
-        """Run one command on the stack in ``directory``."""
+    def run(self, directory: Path, verb: Verb, program: Program | None = None, parallel: int | None = None) -> Run:
+        """Run one command on the stack in ``directory``; ``parallel`` is its option."""
         pickled = dill.dumps(program or _nothing)
-        return self._pool.submit(_run, directory, verb, pickled, dict(os.environ)).result()
+        return self._pool.submit(_run, directory, verb, pickled, dict(os.environ), parallel).result()
 
     def close(self) -> None:
         """End the process."""
@@ -84,15 +84,21 @@ class Runner:
 
 
 class Stack:
-    """One stack. The project's file is JSON, which is YAML; ``config`` is the project's configuration."""
+    """One stack. The project's file is JSON, which is YAML; ``config`` is the project's configuration, ``plugin`` the
+    directory of the plugin, ``parallel`` how many resources are treated at a time."""
 
     def __init__(
-        self, runner: Runner, directory: Path, config: Mapping[str, Any], plugin: Path = PLUGIN_DIRECTORY
+        self,
+        runner: Runner,
+        directory: Path,
+        config: Mapping[str, Any],
+        plugin: Path = PLUGIN_DIRECTORY,
+        parallel: int | None = None,
     ) -> None:
         self.directory = directory
         self.is_empty = True
-        self.config = config
         self._runner = runner
+        self._parallel = parallel
         prepare(directory)
         project = {
             "name": PROJECT,
@@ -141,11 +147,13 @@ class Stack:
     def up_may_fail(self, program: Program) -> Run:
         """``pulumi up`` that ends as it ends."""
         self.is_empty = False
-        return self._runner.run(self.directory, "up", program)
+        return self._runner.run(self.directory, "up", program, self._parallel)
 
     def destroy_may_fail(self) -> Run:
         """``pulumi destroy`` that ends as it ends."""
-        return self._runner.run(self.directory, "destroy")
+        run = self._runner.run(self.directory, "destroy", parallel=self._parallel)
+        self.is_empty = not run.failed
+        return run
 
     def unlock(self) -> None:
         """``pulumi cancel``: the lock of a CLI that was killed goes."""
@@ -165,12 +173,12 @@ class Stack:
         return {entry["urn"].rpartition("::")[2]: entry for entry in entries if entry["type"].startswith("kiln:index:")}
 
     def _succeeds(self, verb: Verb, program: Program | None = None) -> Run:
-        run = self._runner.run(self.directory, verb, program)
+        run = self._runner.run(self.directory, verb, program, self._parallel)
         assert not run.failed, run.text
         return run
 
     def _fails(self, verb: Verb, program: Program | None = None) -> str:
-        run = self._runner.run(self.directory, verb, program)
+        run = self._runner.run(self.directory, verb, program, self._parallel)
         assert run.failed, f"the command succeeded: {run.text}"
         return run.text
 
@@ -186,11 +194,11 @@ def _end_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _run(directory: Path, verb: Verb, pickled: bytes, env: Mapping[str, str]) -> Run:
+def _run(directory: Path, verb: Verb, pickled: bytes, env: Mapping[str, str], parallel: int | None) -> Run:
     """In the runner's process: one command of the Automation API."""
     os.environ.update(env)
     try:
-        return _command(_opened(directory), verb, dill.loads(pickled))
+        return _command(_opened(directory), verb, dill.loads(pickled), parallel)
     except errors.CommandError as error:
         return Run(str(error), failed=True)
 
@@ -202,20 +210,20 @@ def _opened(directory: Path) -> auto.Stack:
     return auto.create_or_select_stack(STACK, project_name=PROJECT, program=_nothing, opts=options)
 
 
-def _command(stack: auto.Stack, verb: Verb, program: Program) -> Run:
+def _command(stack: auto.Stack, verb: Verb, program: Program, parallel: int | None) -> Run:
     match verb:
         case "up":
-            up = stack.up(program=program, color="never")
+            up = stack.up(program=program, color="never", parallel=parallel)
             outputs = {key: output.value for key, output in up.outputs.items()}
             return Run(up.stdout + up.stderr, _counts(up.summary.resource_changes), outputs)
         case "preview":
-            preview = stack.preview(program=program, color="never")
+            preview = stack.preview(program=program, color="never", parallel=parallel)
             return Run(preview.stdout + preview.stderr, _counts(preview.change_summary))
         case "refresh":
-            refreshed = stack.refresh(color="never", show_secrets=False)
+            refreshed = stack.refresh(color="never", show_secrets=False, parallel=parallel)
             return Run(refreshed.stdout + refreshed.stderr, _counts(refreshed.summary.resource_changes))
         case "destroy":
-            destroyed = stack.destroy(color="never", show_secrets=False)
+            destroyed = stack.destroy(color="never", show_secrets=False, parallel=parallel)
             return Run(destroyed.stdout + destroyed.stderr, _counts(destroyed.summary.resource_changes))
 
 

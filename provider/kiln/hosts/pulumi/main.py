@@ -19,7 +19,6 @@ from kiln.hosts.pulumi.loading import load
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from kiln.framework.context import StepObserver
     from kiln.framework.provider import Provider
 
 M_ARENA_MAX = -8
@@ -65,9 +64,8 @@ def main() -> None:
     os._exit(status)
 
 
-def run(load_provider: Callable[[], Provider], arguments: Sequence[str], observer: StepObserver | None = None) -> int:
-    """Serve the provider that ``load_provider`` makes until a signal comes; returns the exit status. ``observer`` sees
-    every step of every operation."""
+def run(load_provider: Callable[[], Provider], arguments: Sequence[str]) -> int:
+    """Serve the provider that ``load_provider`` makes until a signal comes; returns the exit status."""
     if "--help" in arguments or "-h" in arguments:
         sys.stdout.write(HELP)
         return 0
@@ -77,11 +75,11 @@ def run(load_provider: Callable[[], Provider], arguments: Sequence[str], observe
         sys.stdout.write(__version__ + "\n")
         return 0
     address = next((argument for argument in arguments if not argument.startswith("-")), "")
-    serve(load_provider, address, observer)
+    serve(load_provider, address)
     return 0
 
 
-def serve(load_provider: Callable[[], Provider], address: str, observer: StepObserver | None = None) -> None:
+def serve(load_provider: Callable[[], Provider], address: str) -> None:
     """Serve the provider to the engine at ``address`` (none: to whoever attaches) until a signal comes."""
     from kiln.hosts.pulumi import server as host
     from kiln.hosts.pulumi.log import EngineLog
@@ -92,7 +90,7 @@ def serve(load_provider: Callable[[], Provider], address: str, observer: StepObs
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     engine = EngineLog(address)
-    servicer = host.Servicer(engine, observer)
+    servicer = host.Servicer(engine)
     server, port = host.serve(servicer)
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
