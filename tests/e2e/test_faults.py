@@ -1,4 +1,4 @@
-"""The plugin killed, or it and the engine: at the steps of every operation of every resource.
+"""The plugin killed, it and the engine killed, libvirtd restarted: at the steps of every operation of every resource.
 
 One run makes, changes or removes many resources of each kind at once. Each stops at a point of its own, and when all
 have stopped the fault strikes, so that one run tries all points. What is on the node afterwards is compared with the
@@ -30,7 +30,7 @@ from tests.e2e.victims import BLANK, KINDS, Place, program
 from tests.e2e.waiting import until
 
 SOAK = settings.get_current_profile_name() == "soak"
-"""All points of each operation; otherwise the first, the one in the middle and the last."""
+"""All points of each operation, in all lives; otherwise the first, the one in the middle and the last, in one life."""
 RUNS = 2
 """How many runs it may take until all is as it was asked for."""
 LIMIT = 240.0
@@ -159,8 +159,19 @@ def kill_both(bench: Bench, plugin: Stopping) -> None:
         os.kill(process, signal.SIGKILL)
 
 
+def restart_libvirtd(bench: Bench, plugin: Stopping) -> None:
+    bench.daemon.restart()
+    bench.inventory.reopen()
+    plugin.let_go()
+
+
 Fault = Callable[[Bench, Stopping], None]
-FAULTS: Mapping[str, Fault] = {"plugin": kill_plugin, "both": kill_both}
+LIVES: Mapping[str, tuple[Fault, Fault, Fault]] = {
+    "p": (kill_plugin, kill_both, restart_libvirtd),
+    "b": (kill_both, restart_libvirtd, kill_plugin),
+    "l": (restart_libvirtd, kill_plugin, kill_both),
+}
+"""The faults at create, update and delete: each fault in each life, and each at every operation in one of them."""
 
 
 def struck(bench: Bench, stack: Stack, plugin: Stopping, wanted: Program, fault: Fault) -> Run:
@@ -230,23 +241,23 @@ class Life:
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("order", LIVES if SOAK else [next(iter(LIVES))])
 def test_after_a_fault_at_the_steps_of_all_resources_nothing_is_lost_or_left(
-    bench: Bench, ideal: Ideal, prefix: str, tmp_path: Path, fault: str
+    bench: Bench, ideal: Ideal, prefix: str, tmp_path: Path, order: str
 ) -> None:
-    place = Place(f"{prefix}-{fault[0]}", bench.pool.name, bench.source)
+    place = Place(f"{prefix}-{order}", bench.pool.name, bench.source)
     plugin, counts = Stopping(tmp_path / "plugin"), ideal.counts()
     stack = bench.stack(plugin)
     life = Life(bench, ideal, place, stack)
     stack.up(program(place, {}))
     held, others = set[str](), bench.others()
-    for stage, wanted in stages(place, counts).items():
+    for (stage, wanted), fault in zip(stages(place, counts).items(), LIVES[order], strict=True):
         plugin.aim(ideal.aims(stage, place))
         uuids = guests(bench, place)
-        run = struck(bench, stack, plugin, wanted, FAULTS[fault])
-        assert run.failed
+        run = struck(bench, stack, plugin, wanted, fault)
+        assert run.failed or fault is restart_libvirtd
         assert "Traceback" not in run.text
-        if fault == "both":
+        if fault is kill_both:
             stack.unlock()
         assert stage == "delete" or held <= stack.resources().keys(), "what is there was forgotten"
         assert stage != "update" or guests(bench, place) == uuids, "a guest was replaced"
