@@ -19,6 +19,7 @@ from tests.e2e.daemon import Daemon
 from tests.e2e.direct import Direct
 from tests.e2e.inventory import TEST_PREFIX, URI, Inventory
 from tests.e2e.stacks import PLUGIN_DIRECTORY, Runner, Stack
+from tests.e2e.witness import has
 from tools.guests import GuestImage, debian, tiny
 from tools.pulumi_cli import ensure_cli
 from tools.setup import libvirtd
@@ -86,13 +87,8 @@ class TestPool:
 
 
 def contains(file: Path, text: str) -> bool:
-    """Whether a file's bytes hold ``text``, in UTF-8, UTF-16 or base64 at any alignment."""
-    import base64
-
-    data, plain = file.read_bytes(), text.encode()
-    needles = [plain, text.encode("utf-16-le")]
-    needles += [base64.b64encode(b"x" * shift + plain)[4:-4] for shift in range(3)]
-    return any(needle in data for needle in needles)
+    """Whether a file's bytes hold ``text``, in any of the encodings that ``has`` knows."""
+    return has(file.read_bytes(), text)
 
 
 @pytest.fixture(scope="module")
