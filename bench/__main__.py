@@ -16,7 +16,7 @@ from types import FrameType
 from rich.console import Console
 
 from bench import report
-from bench.figures import destroy, plugin_memory, plugin_start, refresh, servers, upload
+from bench.figures import destroy, plugin_memory, plugin_start, refresh, servers, update, upload
 from bench.measure import Figure, Result, Tell, measure
 from bench.scratch import Scratch, scratch
 from tools.say import ToolError
@@ -24,6 +24,7 @@ from tools.setup import libvirtd
 
 FIGURES: tuple[Figure, ...] = (
     *servers.FIGURES,
+    update.FIGURE,
     destroy.FIGURE,
     upload.FIGURE,
     *refresh.FIGURES,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,18 +47,30 @@ class Site:
         are being measured would drown what is measured."""
         return resource(package, "Image", name, source=str(self.disk))
 
-    def server(self, package: str, name: str, image: Any, *, running: bool, disks: Sequence[Any] = ()) -> None:
-        """Declare a guest with a linked clone of ``image`` and a password of its own."""
+    def server(
+        self, package: str, name: str, image: Any, *, running: bool, disks: Sequence[Any] = (), **more: Any
+    ) -> None:
+        """Declare a guest with a linked clone of ``image`` and a password of its own, and ``more`` properties."""
         resource(
             package,
             "Server",
             name,
             image=image.id,
             disks=list(disks) or None,
-            memory=MEMORY,
             networks=[{"network": self.network}],
             powerState="running" if running else "stopped",
+            **{"memory": MEMORY, **more},
         )
+
+    def growing(self, count: int, memory: Callable[[], str], most: str) -> Program:
+        """One image, and ``count`` running guests whose memory is what is asked for when the program runs."""
+
+        def program(package: str) -> None:
+            image = self.image(package, self.names.image)
+            for name in self.names.guests(count):
+                self.server(package, name, image, running=True, memory=memory(), maxMemory=most)
+
+        return program
 
     def servers(self, count: int, *, running: bool) -> Program:
         """One image, and ``count`` guests with a linked clone of it each."""

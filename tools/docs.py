@@ -31,16 +31,17 @@ AUTONAMED = "the resource's name in the program"
 """What ``framework.operations.check`` fills in, for every resource that has a ``name``."""
 IMPACTS = (
     "*A change*: `live` is made in place, `restart` stops what runs and starts it again, a server by shutting its "
-    "guest down and a network under the guests on it, `replace` deletes the object and makes a new one. The preview "
-    "says which it will be."
+    "guest down, a network under the guests on it and a snapshot by forcing its guest off, `replace` deletes the "
+    "object and makes a new one. The preview says which it will be."
 )
 
 CHANGES = (
     "`live`: the guest runs on. `restart`: it is shut down, forced off after `shutdownTimeout`, and started with the "
     "change; a guest that is off just has it when it starts, and so does one whose `restartPolicy` is `deferred`. A "
-    "network is stopped and started, and guests that run on it are cut off. `replace`: the object is deleted, a server "
-    "with its root disk, and made anew. The preview says which it will be for the guest as it is now, with the reason. "
-    "See [the guide](../guide/changes.md) for what others changed."
+    "network is stopped and started, and guests that run on it are cut off. A guest that is taken back to a snapshot "
+    "is forced off. `replace`: the object is deleted, a server with its root disk, and made anew. The preview says "
+    "which it will be for the guest as it is now, with the reason. See [the guide](../guide/changes.md) for what "
+    "others changed."
 )
 
 

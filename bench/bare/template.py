@@ -36,13 +36,14 @@ class Template:
     volumes: Mapping[str, Path | None]
     base: Mapping[str, Path | None]
 
-    def plan(self, uri: str, pool: str, names: Sequence[str], *, start: bool) -> dict[str, Any]:
-        """What ``bench.bare`` carries out to make a guest of each name."""
+    def plan(self, uri: str, pool: str, names: Sequence[str], *, start: bool, base: bool = True) -> dict[str, Any]:
+        """What ``bench.bare`` carries out to make a guest of each name, and the ``base`` if it is not there."""
         guests = [
             {"xml": self.guest.replace(self.name, name), "volumes": _listed(self.volumes, self.name, name)}
             for name in names
         ]
-        return {"do": "make", "uri": uri, "pool": pool, "start": start, "base": _listed(self.base), "guests": guests}
+        shared = _listed(self.base) if base else []
+        return {"do": "make", "uri": uri, "pool": pool, "start": start, "base": shared, "guests": guests}
 
 
 def capture(connection: Any, pool: Any, name: str, others: Sequence[str], directory: Path) -> Template:

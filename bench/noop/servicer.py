@@ -14,7 +14,7 @@ Wire = grpc.ServicerContext
 
 
 class Servicer(provider_pb2_grpc.ResourceProviderServicer):
-    """Accepts everything, does nothing, and never sees a change."""
+    """Accepts everything, does nothing, and sees a change where a program states something else."""
 
     def Handshake(self, request: Any, context: Wire) -> provider_pb2.ProviderHandshakeResponse:
         """Say what values may be sent."""
@@ -33,8 +33,10 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.CheckResponse(inputs=request.news)
 
     def Diff(self, request: provider_pb2.DiffRequest, context: Wire) -> provider_pb2.DiffResponse:
-        """See no change."""
-        return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
+        """See whether the program states something else."""
+        same = request.old_inputs == request.news
+        found = provider_pb2.DiffResponse.DIFF_NONE if same else provider_pb2.DiffResponse.DIFF_SOME
+        return provider_pb2.DiffResponse(changes=found)
 
     def Create(self, request: provider_pb2.CreateRequest, context: Wire) -> provider_pb2.CreateResponse:
         """Make nothing, under the resource's name."""

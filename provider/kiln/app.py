@@ -22,9 +22,10 @@ from kiln.resources.node import Node
 from kiln.resources.server import Server
 from kiln.resources.server.seeds import remove_ended_seeds
 from kiln.resources.site import DEFAULT_POOL, Site
+from kiln.resources.snapshot import Snapshot
 
 SYSTEM_URI = "qemu:///system"
-KINDS = (Node, Image, Disk, Server, Network)
+KINDS = (Node, Image, Disk, Server, Network, Snapshot)
 
 
 class ProviderConfig(Model):

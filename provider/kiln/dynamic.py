@@ -21,8 +21,9 @@ Image = _CLASSES["Image"]
 Disk = _CLASSES["Disk"]
 Server = _CLASSES["Server"]
 Network = _CLASSES["Network"]
+Snapshot = _CLASSES["Snapshot"]
 
-__all__ = ["Disk", "Image", "Network", "Node", "Server", "provider_instance"]
+__all__ = ["Disk", "Image", "Network", "Node", "Server", "Snapshot", "provider_instance"]
 
 
 @cache

@@ -118,7 +118,7 @@ class ThroughPulumi(Served):
     def start_over(self) -> None:
         """A new world, in which nothing has happened yet."""
         self.world.do(World.begin_again)
-        self.world.do(self.case.prepare)
+        self.program = self.world.do(self.case.prepare)
 
     def create_cancelled(self, step: str) -> Any:
         """The error of a create that the engine cancels before a step."""

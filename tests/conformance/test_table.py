@@ -23,10 +23,11 @@ from tests.conformance.cases.image import IMAGE
 from tests.conformance.cases.network import BRIDGED, NETWORK
 from tests.conformance.cases.node import NODE
 from tests.conformance.cases.server import SERVER, UNSTOPPED
+from tests.conformance.cases.snapshot import RUNNING, STOPPED
 from tests.conformance.served import NAME, Served, ThroughPulumi, kept, partly_made
 from tests.conformance.world import World
 
-CASES = (NODE, IMAGE, CLONE, FULL, FILLED, SERVER, UNSTOPPED, NETWORK, BRIDGED)
+CASES = (NODE, IMAGE, CLONE, FULL, FILLED, SERVER, UNSTOPPED, NETWORK, BRIDGED, RUNNING, STOPPED)
 NONE, SOME = provider_pb2.DiffResponse.DIFF_NONE, provider_pb2.DiffResponse.DIFF_SOME
 
 

@@ -55,6 +55,7 @@ class World(world.World):
         super().__init__(files)
         self.here = self.node
         self._volumes, self._domains, self._networks = self.here.volumes, self.here.domains, self.here.networks
+        self._snapshots = self.here.snapshots
         self.nodes.also_at(ALIAS, self.here)
         self.other = self.nodes.get(Context(), OTHER)
         self.other.machine = "22222222-2222-4222-8222-222222222222"
@@ -70,7 +71,7 @@ class World(world.World):
     def fall_silent(self) -> None:
         """The node takes calls, and no call ends in time."""
         parts: Any = self.here
-        parts.volumes = parts.domains = parts.networks = _Silence()
+        parts.volumes = parts.domains = parts.networks = parts.snapshots = _Silence()
         parts.identity = parts.facts = parts.accelerator = parts.prerequisites = _silent
 
     def snapshot(self) -> dict[str, Any]:
@@ -89,6 +90,7 @@ class World(world.World):
             },
             "guests": {uuid: guest.domain for uuid, guest in self._domains.guests.items()},
             "networks": tuple(self._networks.known),
+            "snapshots": {key: one.told for key, one in self._snapshots.known.items()},
             "files": sorted(str(path) for path in self.files.rglob("*") if path.is_file()),
         }
 
@@ -98,19 +100,22 @@ class World(world.World):
         done = {ref for ref, mark in found["marks"].items() if mark.phase == "done"}
         guests = [domain for domain in found["guests"].values() if domain.mark is None or domain.mark.phase != "done"]
         networks = [one for one in found["networks"] if one.mark is not None and one.mark.phase != "done"]
-        return [*(str(ref) for ref in found["volumes"] if ref not in done), *(one.name for one in (*guests, *networks))]
+        taken = [one for one in found["snapshots"].values() if one.mark is not None and one.mark.phase != "done"]
+        made = (*guests, *networks, *taken)
+        return [*(str(ref) for ref in found["volumes"] if ref not in done), *(one.name for one in made)]
 
     def change_guest(self, uuid: str, **changes: Any) -> None:
         """What somebody with virsh does, ``--config`` and where that may be ``--live`` too."""
         guest = self.here.domains.guests[uuid]
         guest.domain = replace(guest.domain, **changes)
         if guest.live is not None:
-            live = {key: value for key, value in changes.items() if key in ("memory", "vcpus", "disks", "nics")}
+            kept = ("memory", "max_memory", "vcpus", "disks", "nics")
+            live = {key: value for key, value in changes.items() if key in kept}
             guest.live = replace(guest.live, **live)
 
 
 class _Silence:
-    """Volumes, guests or networks of a node that does not answer."""
+    """Volumes, guests, networks or snapshots of a node that does not answer."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return _silent

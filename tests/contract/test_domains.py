@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from kiln.framework.context import Cancellation, Context
 from kiln.framework.errors import Cancelled, Conflict, KilnError, NotFound, Refused
-from kiln.ports.domains import BootSpec, DiskSpec, NicSpec
+from kiln.ports.domains import BootSpec, DiskSpec, Domain, NicSpec
 from kiln.ports.marks import Mark
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import VolumeRef
@@ -442,3 +442,19 @@ def test_a_recent_reading_shows_every_change_made_through_the_same_node(node: No
     node.domains.undefine(ctx, made.uuid)
     with pytest.raises(NotFound):
         node.domains.get(ctx, made.uuid, recent=True)
+
+
+def test_the_guests_of_a_recent_list_are_as_this_node_left_them(node: Node, ctx: Context, name: str) -> None:
+    def listed() -> Domain | None:
+        return next((domain for domain in node.domains.list(ctx, recent=True) if domain.name == name), None)
+
+    assert listed() is None
+    made = node.domains.define(ctx, spec(name))
+    for _ in range(2):
+        assert listed() == made
+    node.domains.start(ctx, made.uuid)
+    assert (found := listed()) is not None
+    assert (found.state, found.live is None) == ("running", False)
+    node.domains.undefine(ctx, made.uuid)
+    node.domains.destroy(ctx, made.uuid)
+    assert listed() is None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import libvirt
 import pytest
 from kiln.framework.context import Cancellation, Context
 from kiln.framework.errors import Cancelled, Conflict, KilnError, NotFound, Refused
@@ -19,7 +20,7 @@ from kiln.ports.marks import Holder, Mark
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Chunk, VolumeRef
 
-from tests.contract.conftest import local, real
+from tests.contract.conftest import SYSTEM, local, real
 from tests.fakes.memory import MemoryNode
 
 MIB = 1 << 20
@@ -62,6 +63,35 @@ def test_of_many_who_need_a_pool_one_makes_it(node: Node, ctx: Context, name: st
         assert sorted(made) == [False] * 5 + [True]
     finally:
         assert node.volumes.remove_pool(ctx, name)
+
+
+def test_a_stopped_pool_tells_nothing_of_its_volumes_and_is_started_on_demand(
+    node: Node, ctx: Context, pool: str
+) -> None:
+    ref = VolumeRef(pool, "v")
+    made = node.volumes.create(ctx, ref, format="raw", virtual_size=MIB)
+    stop_pool(node, pool)
+    assert not node.volumes.pool(ctx, pool).active
+    for recent in (False, True):
+        with pytest.raises(KilnError, match="not active") as caught:
+            node.volumes.get(ctx, ref, recent=recent)
+        assert not isinstance(caught.value, NotFound)
+    with pytest.raises(NotFound):
+        node.volumes.by_path(ctx, made.path)
+    assert not node.volumes.ensure_pool(ctx, pool, None)
+    assert node.volumes.get(ctx, ref) == made
+
+
+def stop_pool(node: Node, pool: str) -> None:
+    """What `virsh pool-destroy` does."""
+    if isinstance(node, MemoryNode):
+        node.volumes.named[pool].active = False
+        return
+    connection = libvirt.open(SYSTEM)
+    try:
+        connection.storagePoolLookupByName(pool).destroy()
+    finally:
+        connection.close()
 
 
 def test_a_pool_that_holds_a_volume_is_not_removed(node: Node, ctx: Context, pool: str) -> None:
@@ -115,6 +145,29 @@ def test_a_chain_is_told_from_the_top_and_overlays_from_the_bottom(node: Node, c
     assert [volume.ref for volume in node.volumes.chain(ctx, refs[2])] == refs[::-1]
     assert set(node.volumes.overlays(ctx, refs[0])) == set(refs[1:])
     assert node.volumes.overlays(ctx, refs[2]) == node.volumes.overlays(ctx, other) == ()
+
+
+def test_an_overlay_is_seen_as_soon_as_it_is_there_and_no_longer(node: Node, ctx: Context, pool: str) -> None:
+    base = node.volumes.create(ctx, VolumeRef(pool, "base"), format="qcow2", virtual_size=MIB)
+    top = VolumeRef(pool, "top")
+    for _ in range(2):
+        assert node.volumes.overlays(ctx, base.ref) == ()
+        node.volumes.create(ctx, top, format="qcow2", virtual_size=MIB, backing=base)
+        assert node.volumes.overlays(ctx, base.ref) == (top,)
+        node.volumes.delete(ctx, top)
+    node.volumes.create(ctx, top, format="qcow2", virtual_size=MIB)
+    assert node.volumes.overlays(ctx, base.ref) == ()
+
+
+def test_a_volume_is_found_by_its_path_as_long_as_it_is_there(node: Node, ctx: Context, pool: str) -> None:
+    made = node.volumes.create(ctx, VolumeRef(pool, "v"), format="qcow2", virtual_size=MIB)
+    for recent in (False, True, True):
+        assert node.volumes.by_path(ctx, made.path, recent=recent) == made
+    node.volumes.grow(ctx, made.ref, 2 * MIB)
+    assert node.volumes.by_path(ctx, made.path, recent=True).virtual_size == 2 * MIB
+    node.volumes.delete(ctx, made.ref)
+    with pytest.raises(NotFound):
+        node.volumes.by_path(ctx, made.path, recent=True)
 
 
 def test_a_chain_that_leaves_the_pools_is_refused(node: Node, ctx: Context, pool: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pulumi_kiln as kiln
 import pytest
@@ -13,6 +14,13 @@ from tests.e2e.stacks import Run, Stack
 def disk(logical: str, name: str | None = None) -> Callable[[], None]:
     def program() -> None:
         kiln.Disk(logical, name=name, size="1MiB")
+
+    return program
+
+
+def image(logical: str, name: str, source: Path) -> Callable[[], None]:
+    def program() -> None:
+        kiln.Image(logical, name=name, source=str(source))
 
     return program
 
@@ -58,9 +66,18 @@ def test_with_naming_disabled_a_name_has_to_be_stated(stacks: Callable[..., Stac
 
 
 def test_a_new_name_replaces_the_object_and_removes_the_old_one_first(
-    stacks: Callable[..., Stack], prefix: str
+    stacks: Callable[..., Stack], prefix: str, tmp_path: Path
 ) -> None:
+    source = tmp_path / "content.raw"
+    source.write_bytes(b"content".ljust(1 << 16))
     stack = stacks()
-    stack.up(disk("c", f"{prefix}-old"))
-    assert stack.up(disk("c", f"{prefix}-new")).changed == {"replace": 1}
+    stack.up(image("c", f"{prefix}-old", source))
+    assert stack.up(image("c", f"{prefix}-new", source)).changed == {"replace": 1}
     assert physical(stack, "c")[0] == f"{prefix}/{prefix}-new"
+
+
+def test_a_new_name_moves_a_disk_which_keeps_its_id(stacks: Callable[..., Stack], prefix: str) -> None:
+    stack = stacks()
+    stack.up(disk("c", f"{prefix}-here"))
+    assert stack.up(disk("c", f"{prefix}-there")).changed == {"update": 1}
+    assert physical(stack, "c") == (f"{prefix}/{prefix}-here", f"{prefix}-there")

@@ -17,7 +17,9 @@ from kiln.ports.nodes import Accelerator, NodeFacts, Prerequisite
 from kiln.ports.overlays import OverlaySpec
 
 from tests.fakes.memory_domains import MemoryDomains
+from tests.fakes.memory_moves import MemoryMoves
 from tests.fakes.memory_networks import MemoryNetworks
+from tests.fakes.memory_snapshots import MemorySnapshots
 from tests.fakes.memory_volumes import MemoryVolumes
 
 SETTINGS = frozenset({"machine"})
@@ -41,6 +43,8 @@ class MemoryNode:
         self.networks = MemoryNetworks()
         self.volumes = MemoryVolumes(self.directory)
         self.domains = MemoryDomains(self.volumes, self.networks.known)
+        self.snapshots = MemorySnapshots(self.domains, self.volumes)
+        self.moves = MemoryMoves(self.domains, self.volumes)
 
     def identity(self, ctx: Context) -> str:
         ctx.check("read the node")

@@ -59,11 +59,13 @@ class MemoryGuest:
 
     domain: Domain
     live: Live | None = None
+    saved: Live | None = None
     console: bytes = b""
     says: bytes = b""
     deaf: bool = False
     transient: bool = False
     clings: bool = False
+    spare: int | None = None
     starts: int = 0
     overlay: Sequence[OverlaySpec] = ()
     addresses: Sequence[Address] = ()
@@ -142,7 +144,7 @@ class MemoryDomains:
                 return domain
         raise NotFound(f"could not read guest '{name}'")
 
-    def list(self, ctx: Context) -> Sequence[Domain]:
+    def list(self, ctx: Context, *, recent: bool = False) -> Sequence[Domain]:
         ctx.check("list the guests")
         return [guest.told() for guest in dict(self.guests).values()]
 
@@ -154,7 +156,8 @@ class MemoryDomains:
                 guest.console += guest.says
                 guest.starts += 1
                 domain = guest.domain
-                guest.live = Live(domain.memory, domain.vcpus, domain.disks, domain.nics, asked=domain.asked)
+                guest.live = guest.saved or _started(domain)
+                guest.saved = None
             self._change(uuid, state="running")
             return MemoryConsole(guest) if with_console else None
 
@@ -246,6 +249,31 @@ class MemoryDomains:
                 card = told_nic(device)
                 self._play(uuid, nics=tuple(card if nic.mac == card.mac else nic for nic in live.nics))
 
+    def plug_memory(self, ctx: Context, uuid: str, size: int) -> None:
+        with self._lock:
+            live = self._running(ctx, uuid)
+            if live.max_memory is None or live.installed + size > live.max_memory or not live.memory_slots:
+                raise KilnError(f"could not give memory to guest {uuid}", cause="there is no room for it")
+            memory, installed = live.memory + size, live.installed + size
+            self._play(uuid, memory=memory, installed=installed, memory_slots=live.memory_slots - 1)
+
+    def balloon(self, ctx: Context, uuid: str, size: int) -> None:
+        with self._lock:
+            live = self._running(ctx, uuid)
+            if self.guests[uuid].clings or size > live.installed:
+                raise KilnError(f"could not change the memory of guest {uuid}", cause="its balloon does not get there")
+            self._play(uuid, memory=size)
+
+    def spare_memory(self, ctx: Context, uuid: str) -> int | None:
+        guest = self._guest(ctx, uuid)
+        return guest.spare if guest.live is not None else None
+
+    def plug_vcpus(self, ctx: Context, uuid: str, count: int) -> None:
+        with self._lock:
+            if count > self._running(ctx, uuid).max_vcpus:
+                raise KilnError(f"could not give virtual CPUs to guest {uuid}", cause="it cannot have as many")
+            self._play(uuid, vcpus=count)
+
     def resize_disk(self, ctx: Context, path: str, virtual_size: int) -> bool:
         for domain in self.list(ctx):
             if domain.state in {"running", "paused"} and any(disk.path == path for disk in domain.disks):
@@ -283,6 +311,12 @@ class MemoryDomains:
         """What somebody with virsh, or the guest itself, does to its power state."""
         self._change(uuid, state=state)
 
+    def save(self, uuid: str) -> None:
+        """What `virsh managedsave` does."""
+        guest = self.guests[uuid]
+        guest.saved, guest.live = guest.live, None
+        self._change(uuid, state="saved")
+
     def _running(self, ctx: Context, uuid: str) -> Live:
         live = self._guest(ctx, uuid).live
         if live is None:
@@ -318,6 +352,23 @@ class MemoryDomains:
                 raise KilnError(f"could not start guest {domain.uuid}", cause=f"network '{nic.source}' does not run")
 
 
+def _started(domain: Domain) -> Live:
+    """What a guest has when it starts."""
+    most, vcpus = domain.memory, domain.vcpus
+    return Live(
+        memory=most if domain.current_memory is None else domain.current_memory,
+        vcpus=vcpus if domain.current_vcpus is None else domain.current_vcpus,
+        disks=domain.disks,
+        nics=domain.nics,
+        installed=most,
+        max_memory=domain.max_memory,
+        memory_slots=0 if domain.max_memory is None else 16,
+        max_vcpus=vcpus,
+        asked=domain.asked,
+        sizes=domain.sizes,
+    )
+
+
 def told_disk(disk: DiskSpec) -> DomainDisk:
     """A disk as the node tells it."""
     return DomainDisk(
@@ -328,6 +379,7 @@ def told_disk(disk: DiskSpec) -> DomainDisk:
         format=disk.chain[0].format,
         serial=disk.serial,
         boot_order=disk.boot_order,
+        backing=tuple(volume.path for volume in disk.chain[1:]),
     )
 
 
@@ -349,7 +401,7 @@ def _told(spec: DomainSpec, state: PowerState, *, autostart: bool) -> Domain:
         uuid=spec.uuid,
         state=state,
         memory=spec.memory,
-        vcpus=spec.vcpus,
+        vcpus=spec.max_vcpus or spec.vcpus,
         cpu_mode=spec.cpu_mode,
         firmware=spec.firmware,
         accelerator=spec.accelerator,
@@ -365,4 +417,8 @@ def _told(spec: DomainSpec, state: PowerState, *, autostart: bool) -> Domain:
         asked=dict(spec.asked),
         vnc_port=None,
         console_log=f"/memory/{spec.uuid}.log",
+        current_memory=spec.memory,
+        current_vcpus=spec.vcpus,
+        max_memory=spec.max_memory if spec.max_memory is not None and spec.max_memory > spec.memory else None,
+        sizes=spec.sizes,
     )

@@ -4,7 +4,7 @@ volumes were last written to."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableSequence, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -29,6 +29,10 @@ class Content:
                 found[first - offset : last - offset] = data[first - start : last - start]
         return bytes(found)
 
+    def copy(self) -> Content:
+        """What is in it now."""
+        return Content(list(self.pieces), self.length)
+
     @property
     def allocation(self) -> int:
         return sum(len(data) for _, data in self.pieces)
@@ -42,6 +46,7 @@ class MemoryPool:
     volumes: dict[str, Volume] = field(default_factory=dict)
     contents: dict[str, Content] = field(default_factory=dict)
     marks: dict[str, Mark] = field(default_factory=dict)
+    snapshots: dict[str, list[str]] = field(default_factory=dict)
 
 
 class MemoryVolumes:
@@ -64,6 +69,7 @@ class MemoryVolumes:
         ctx.check("make the pool")
         with self._lock:
             if name in self.named:
+                self.named[name].active = True
                 return False
             local = None if self._directory is None else self._directory / name
             if local is not None:
@@ -88,15 +94,15 @@ class MemoryVolumes:
         self.named.pop(name, None)
 
     def list(self, ctx: Context, pool: str) -> Sequence[Volume]:
-        return [volume for volume in self._pool(ctx, pool).volumes.values() if not _temporary(volume.ref.name)]
+        return [volume for volume in self._running(ctx, pool).volumes.values() if not _temporary(volume.ref.name)]
 
     def get(self, ctx: Context, ref: VolumeRef, *, recent: bool = False) -> Volume:
-        found = self._pool(ctx, ref.pool).volumes.get(ref.name)
+        found = self._running(ctx, ref.pool).volumes.get(ref.name)
         if found is None:
             raise NotFound(f"could not read volume '{ref}'")
         return found
 
-    def by_path(self, ctx: Context, path: str) -> Volume:
+    def by_path(self, ctx: Context, path: str, *, recent: bool = False) -> Volume:
         for volume in self._all(ctx):
             if volume.path == path:
                 return volume
@@ -133,7 +139,7 @@ class MemoryVolumes:
         mode: int = 0o600,
     ) -> Volume:
         with self._lock:
-            pool = self._pool(ctx, ref.pool)
+            pool = self._running(ctx, ref.pool)
             if ref.name in pool.volumes:
                 raise Conflict(f"could not make volume '{ref}'", cause="it exists already")
             made = Volume(
@@ -155,6 +161,7 @@ class MemoryVolumes:
             if pool is not None:
                 pool.volumes.pop(ref.name, None)
                 pool.contents.pop(ref.name, None)
+                pool.snapshots.pop(ref.name, None)
                 if self._directory is not None:
                     (Path(pool.path) / ref.name).unlink(missing_ok=True)
 
@@ -172,10 +179,15 @@ class MemoryVolumes:
             original = self.get(ctx, source.ref)
             size = max(virtual_size, original.virtual_size)
             made = self.create(ctx, ref, format=format, virtual_size=size)
-            content = self.named[source.ref.pool].contents[source.ref.name]
-            kept = self.named[ref.pool].contents[ref.name]
-            kept.pieces, kept.length = list(content.pieces), max(kept.length, content.length)
+            self.fill(source.ref, ref)
             return made
+
+    def fill(self, source: VolumeRef, ref: VolumeRef) -> None:
+        """Give a volume the content of another, with what that is an overlay of."""
+        chain = [self.named[one.ref.pool].contents[one.ref.name] for one in self.chain(Context(), source)]
+        kept = self.named[ref.pool].contents[ref.name]
+        kept.pieces = [piece for content in reversed(chain) for piece in content.pieces]
+        kept.length = max(kept.length, *(content.length for content in chain))
 
     def local_directory(self, ctx: Context, pool: str) -> Path | None:
         found = self._pool(ctx, pool)
@@ -245,15 +257,39 @@ class MemoryVolumes:
         found = self.by_path(Context(), path)
         self.grow(Context(), found.ref, virtual_size)
 
+    def snapshots(self, ctx: Context, ref: VolumeRef) -> Sequence[str]:
+        self.get(ctx, ref)
+        return tuple(self.held(ref))
+
+    def held(self, ref: VolumeRef) -> MutableSequence[str]:
+        """The names of the snapshots inside a volume, to change."""
+        return self.named[ref.pool].snapshots.setdefault(ref.name, [])
+
+    def content(self, ref: VolumeRef) -> Content:
+        """What is in a volume."""
+        return self.named[ref.pool].contents[ref.name]
+
+    def put_back(self, volume: Volume, content: Content) -> None:
+        """Make a volume what it was once."""
+        with self._lock:
+            self._put(volume)
+            self.named[volume.ref.pool].contents[volume.ref.name] = content.copy()
+
     def _pool(self, ctx: Context, name: str) -> MemoryPool:
         ctx.check("read the pool")
         if name not in self.named:
             raise NotFound(f"could not read storage pool '{name}'")
         return self.named[name]
 
+    def _running(self, ctx: Context, name: str) -> MemoryPool:
+        found = self._pool(ctx, name)
+        if not found.active:
+            raise KilnError(f"could not read storage pool '{name}'", cause=f"storage pool '{name}' is not active")
+        return found
+
     def _all(self, ctx: Context) -> tuple[Volume, ...]:
         ctx.check("list the volumes")
-        everything = [volume for pool in self.named.values() for volume in pool.volumes.values()]
+        everything = [volume for pool in self.named.values() if pool.active for volume in pool.volumes.values()]
         return tuple(volume for volume in everything if not _temporary(volume.ref.name))
 
     def _put(self, volume: Volume) -> Volume:

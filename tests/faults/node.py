@@ -22,9 +22,12 @@ from kiln.resources.server.storage import instance_id
 
 from tests.fakes.memory import MemoryNode
 from tests.fakes.memory_domains import MemoryGuest
+from tests.fakes.memory_snapshots import MemorySnapshot
 from tests.faults.points import Points, Wired, wired
 from tests.unit.resources.world import POOL, URI, World
 
+ATTIC = "attic"
+"""A second pool, which Kiln did not make."""
 CELLAR = "00000000-0000-4000-8000-000000000007"
 
 
@@ -59,9 +62,9 @@ class FaultyWorld(World):
     def _wire(self) -> None:
         bare, points = self.bare, lambda: self.points
         parts: Any = replace(bare)
-        for name in ("volumes", "domains", "networks"):
+        for name in ("volumes", "domains", "networks", "snapshots", "moves"):
             setattr(parts, name, Wired(name, getattr(bare, name), points))
-        for name in ("identity", "facts", "accelerator", "prerequisites"):
+        for name in ("identity", "facts", "max_vcpus", "file_flaw", "accelerator", "prerequisites"):
             setattr(parts, name, wired(name, getattr(bare, name), points, reads=True))
         self.nodes.also_at(URI, parts)
 
@@ -75,6 +78,8 @@ class FaultyWorld(World):
             guest.domain = replace(guest.domain, mark=guest.domain.mark and _buried(guest.domain.mark))
         networks = self.bare.networks.known
         networks[:] = [replace(one, mark=one.mark and _buried(one.mark)) for one in networks]
+        for snapshot in self.bare.snapshots.known.values():
+            snapshot.told = replace(snapshot.told, mark=snapshot.told.mark and _buried(snapshot.told.mark))
 
     def leftovers(self, known: Collection[str] | None) -> list[Leftover]:
         """What `kiln gc` finds."""
@@ -115,10 +120,12 @@ def boots(guest: MemoryGuest) -> None:
 
 
 def add_things_of_others(world: FaultyWorld) -> None:
-    """A guest, its volume and a network that Kiln did not make, and what another stack has: an image with its kernel,
-    disks and CDs, for servers to use."""
+    """A pool, a guest, its volume and a network that Kiln did not make, and what another stack has: an image with its
+    kernel, disks and CDs, for servers to use."""
     ctx, node = Context(), world.bare
     node.volumes.ensure_pool(ctx, POOL, None)
+    node.volumes.ensure_pool(ctx, ATTIC, None)
+    node.volumes.named[ATTIC].ours = False
     theirs = node.volumes.create(ctx, VolumeRef(POOL, "theirs"), format="raw", virtual_size=1 << 20)
     for name, mark in OTHERS.items():
         node.volumes.create(ctx, VolumeRef(POOL, name), format="raw", virtual_size=1 << 16)
@@ -150,13 +157,15 @@ def add_things_of_others(world: FaultyWorld) -> None:
 def inventory(node: MemoryNode) -> dict[str, Any]:
     """All that is on a node, told so that it is the same for two that were made in the same way: no UUID, no address
     that follows from one, no operation, and of a seed not its content, which holds a new password."""
-    ctx, volumes = Context(), node.volumes
+    ctx, volumes, known = Context(), node.volumes, node.snapshots.known.values()
     marks = {(pool, name): mark for pool, one in volumes.named.items() for name, mark in one.marks.items()}
     return {
         "pools": {name: pool.active for name, pool in volumes.named.items()},
         "volumes": {key: _volume(node, key, volume, marks.get(key)) for key, volume in _volumes(node)},
-        "marks": {key: _mark(mark) for key, mark in marks.items()},
+        "marks": {key: _mark(mark, f"{key[0]}/{key[1]}") for key, mark in marks.items()},
         "guests": {guest.domain.name: _guest(guest) for guest in node.domains.guests.values()},
+        "snapshots": {_owner(node, one): _snapshot(one) for one in known if one.told.guest in node.domains.guests},
+        "mirrors": list(node.moves.mirrors),
         "networks": {one.name: {**asdict(one), "uuid": "", "mark": _mark(one.mark)} for one in node.networks.list(ctx)},
     }
 
@@ -180,11 +189,21 @@ def _volume(node: MemoryNode, key: tuple[str, str], volume: Volume, mark: Mark |
     end = max((offset + len(data) for offset, data in content.pieces), default=0)
     data = b"" if mark is not None and mark.role == "seed" else content.read(0, end)
     told = {"format": volume.format, "virtual_size": volume.virtual_size, "backing": volume.backing}
-    return {**told, "content": hashlib.sha256(data).hexdigest()}
+    return {**told, "content": hashlib.sha256(data).hexdigest(), "snapshots": sorted(node.volumes.held(volume.ref))}
 
 
-def _mark(mark: Mark | None) -> Any:
-    info = {key: value for key, value in mark.info.items() if key != "instance"} if mark is not None else {}
+def _owner(node: MemoryNode, snapshot: MemorySnapshot) -> str:
+    return f"{node.domains.guests[snapshot.told.guest].domain.name}/{snapshot.told.name}"
+
+
+def _snapshot(snapshot: MemorySnapshot) -> dict[str, Any]:
+    return {**asdict(snapshot.told), "guest": "", "created": 0, "mark": _mark(snapshot.told.mark)}
+
+
+def _mark(mark: Mark | None, id: str = "") -> Any:
+    """``id`` is the one that a mark need not tell."""
+    told = mark.info.items() if mark is not None else ()
+    info = {key: value for key, value in told if key != "instance" and (key, value) != ("id", id)}
     return mark and (mark.phase, mark.role, mark.urn, mark.digest, tuple(sorted(info.items())))
 
 

@@ -17,6 +17,7 @@ READS = frozenset(
         "get", "by_name", "by_uuid", "by_path", "list", "pool", "pools", "pool_mark", "chain", "overlays", "read_mark",
         "marks", "exists", "temporaries", "definition", "download", "local_directory", "users", "addresses", "log_tail",
         "logs", "agent_command", "has_bridge", "has_interface", "identity", "facts", "accelerator", "prerequisites",
+        "overlaid", "rehearse", "spare_memory", "obstacle", "snapshots", "max_vcpus", "file_flaw",
     }
 )  # fmt: skip
 """The methods of ports that change nothing. Any other is a point: a port that grows is swept without being named."""
@@ -32,10 +33,10 @@ class Killed(BaseException):
 
 @dataclass
 class Points:
-    """Sees all points of a run and strikes at the one with the number ``at``. ``seen`` are the points so far, ``steps``
-    the names of the steps that began. It is a step observer."""
+    """Sees all points of a run and strikes at the one with the number or the name ``at``. ``seen`` are the points so
+    far, ``steps`` the names of the steps that began. It is a step observer."""
 
-    at: int | None = None
+    at: int | str | None = None
     how: How = "fails"
     seen: list[str] = field(default_factory=list)
     steps: set[str] = field(default_factory=set)
@@ -64,7 +65,7 @@ class Points:
     def _pass(self, point: str) -> None:
         self.require_alive()
         self.seen.append(point)
-        if len(self.seen) - 1 == self.at:
+        if self.at in (len(self.seen) - 1, point):
             self.struck = True
             raise self._error(point)
 

@@ -10,13 +10,20 @@ from kiln.framework import operations
 from kiln.framework.context import Context
 from kiln.framework.operations import Outcome, Partial
 from kiln.framework.plan import Plan
-from kiln.framework.values import reveal
+from kiln.framework.values import UNKNOWN, reveal
 
 from tests.faults.node import OTHERS, FaultyWorld
 from tests.unit.resources.world import POOL
 
 Program = Mapping[str, tuple[str, Mapping[str, Any]]]
 """The kind and the inputs of each resource by its logical name, what is needed before what needs it."""
+
+
+@dataclass(frozen=True)
+class Id:
+    """An input that is the id of another resource of the program."""
+
+    of: str
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,13 @@ class Stack:
                 assert found.inputs is not None
                 self.entries[name] = Entry(entry.kind, found.inputs, replace(found, inputs=None))
 
+    def take_over(self, name: str, kind: str, id: str) -> None:
+        """``pulumi import``."""
+        found = operations.read(self._context(name, kind), self.world.resources[kind], id, None, None)
+        assert found is not None
+        assert found.inputs is not None
+        self.entries[name] = Entry(kind, found.inputs, replace(found, inputs=None))
+
     def held(self) -> set[str]:
         """The ids and URNs of all that this stack and that of the others hold."""
         urns = {self._context(name, entry.kind).urn for name, entry in self.entries.items()}
@@ -112,7 +126,11 @@ class Stack:
 
     def _check(self, name: str, kind: str, inputs: Mapping[str, Any], entry: Entry | None) -> dict[str, Any]:
         old = entry.inputs if entry is not None else None
-        return operations.check(self._context(name, kind), self.world.resources[kind], inputs, old, name)
+        stated = {key: self._id(value.of) if isinstance(value, Id) else value for key, value in inputs.items()}
+        return operations.check(self._context(name, kind), self.world.resources[kind], stated, old, name)
+
+    def _id(self, name: str) -> Any:
+        return self.entries[name].made.id if name in self.entries else UNKNOWN
 
     def _plan(self, name: str, entry: Entry, checked: Mapping[str, Any]) -> Plan:
         ctx, resource = self._context(name, entry.kind), self.world.resources[entry.kind]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -47,13 +47,20 @@ RUNS = 2
 @dataclass(frozen=True)
 class Scenario:
     """A stack goes from one program to another, after it had the ``first`` one. ``meanwhile`` is what happens on the
-    node between the two last runs, and ``kept`` are volumes whose content outlives every fault."""
+    node between the two last runs, and ``kept`` are volumes whose content outlives every fault.
+
+    ``killed`` is a run before the last one that was killed: its program, and the point. ``refreshed``: the user looks
+    at the node before the last run; ``looks``: they have to after a fault, whatever else they do.
+    """
 
     before: Callable[[FaultyWorld], Program]
     after: Callable[[FaultyWorld], Program]
     meanwhile: Callable[[FaultyWorld], None] = lambda world: None
     kept: tuple[str, ...] = ()
     first: Callable[[FaultyWorld], Program] | None = None
+    killed: tuple[Callable[[FaultyWorld], Program], str] | None = None
+    refreshed: bool = False
+    looks: bool = False
 
 
 def performances(scenarios: Iterable[str]) -> list[ParameterSet]:
@@ -71,6 +78,7 @@ class Play:
     """One performance of a scenario on a new node, up to where the fault may strike. Each has the same paths."""
 
     def __init__(self, scenario: Scenario, files: Path, *, local: bool) -> None:
+        self.scenario = scenario
         shutil.rmtree(files, ignore_errors=True)
         files.mkdir()
         self.world = FaultyWorld(files, local=local)
@@ -84,6 +92,10 @@ class Play:
             self.world.write(volume)
         scenario.meanwhile(self.world)
         self.world.new_process()
+        if scenario.killed is not None:
+            self._is_killed(*scenario.killed)
+        if scenario.refreshed:
+            self._looks()
         self.theirs = others(self.world.bare)
 
     def run(self, points: Points) -> None:
@@ -96,11 +108,23 @@ class Play:
         finally:
             self.world.new_process()
 
+    def _is_killed(self, program: Callable[[FaultyWorld], Program], point: str) -> None:
+        self.world.points = Points(point, "dies")
+        with pytest.raises(Killed):
+            self.stack.up(program(self.world))
+        self.world.new_process()
+
+    def _looks(self) -> None:
+        self.stack.refresh()
+        assert not self.world.points.seen, "a refresh changed something"
+        self.world.new_process()
+
     def recover(self, recovery: Recovery, how: How) -> None:
         """What the user does next, and the runs after it. Raises AssertionError when they do not converge."""
+        if recovery == "refresh" or self.scenario.looks:
+            self.stack.refresh()
         match recovery:
             case "refresh":
-                self.stack.refresh()
                 self.world.collect(self.stack.held())  # what a half-done delete left, once the state forgot it
             case "gc":
                 before = self._held()
@@ -135,7 +159,9 @@ class Play:
         node = self.world.bare
         volumes = {f"{pool}/{name}" for pool, one in node.volumes.named.items() for name in one.volumes}
         networks = {network.uuid for network in node.networks.known}
-        return {entry.made.id for entry in self.stack.entries.values()} & {*volumes, *networks, *node.domains.guests}
+        snapshots = {f"{guest}/{name}" for guest, name in node.snapshots.known}
+        there = {*volumes, *networks, *snapshots, *node.domains.guests}
+        return {entry.made.id for entry in self.stack.entries.values()} & there
 
 
 def sweep(scenario: Scenario, files: Path, way: Way) -> None:
@@ -146,12 +172,10 @@ def sweep(scenario: Scenario, files: Path, way: Way) -> None:
     nothing that `kiln gc` would find.
     """
     how, recovery, place = way
-    clean = Play(scenario, files / "stage", local=place == "local")
-    clean.run(points := Points())
-    clean.remove_ended_seeds()
-    expected = inventory(clean.world.bare)
-    assert clean.stack.changes(clean.program) == {}
-    assert clean.world.leftovers(clean.stack.held()) == []
+    points, expected = _without_fault(scenario, files, local=place == "local")
+    if scenario.killed is not None:
+        never_killed = replace(scenario, killed=None)
+        assert differences(expected, _without_fault(never_killed, files, local=place == "local")[1]) == []
     for number, point in enumerate(points.seen):
         if how != "fails" and "step" in point:
             continue  # the node is as it is at the call next to it
@@ -167,6 +191,16 @@ def sweep(scenario: Scenario, files: Path, way: Way) -> None:
             assert [item.id for item in play.world.leftovers(play.stack.held())] == []
             play.stack.refresh()
             assert play.stack.changes(play.program) == {}
+
+
+def _without_fault(scenario: Scenario, files: Path, *, local: bool) -> tuple[Points, dict[str, Any]]:
+    """The points that are passed, and the node afterwards."""
+    clean = Play(scenario, files / "stage", local=local)
+    clean.run(points := Points())
+    clean.remove_ended_seeds()
+    assert clean.stack.changes(clean.program) == {}
+    assert clean.world.leftovers(clean.stack.held()) == []
+    return points, inventory(clean.world.bare)
 
 
 @contextmanager

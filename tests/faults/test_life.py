@@ -180,8 +180,17 @@ class Life(RuleBasedStateMachine):
         return True
 
     def _is_mended(self, error: BaseException) -> bool:
-        """What was finished, and the engine never told of, is removed as the message says."""
-        return isinstance(error, Conflict) and "kiln gc" in str(error) and bool(self.world.collect(self.stack.held()))
+        """What was finished, and the engine never told of, is removed or taken over as the message says."""
+        if not (isinstance(error, Conflict) and "kiln gc" in str(error)):
+            return False
+        return bool(self.world.collect(self.stack.held())) or self._is_imported()
+
+    def _is_imported(self) -> bool:
+        """What a guest has is not removed."""
+        if "own" not in self.program() or "own" in self.stack.entries:
+            return False
+        self.stack.take_over("own", "Disk", f"{POOL}/own")
+        return True
 
     def program(self) -> Program:
         """What is wanted, with only those disks that are."""
@@ -195,6 +204,8 @@ class Life(RuleBasedStateMachine):
         if inputs is None:
             self.wanted.pop(name, None)
         else:
+            # A delete may have ended half-way, which only the node tells.
+            self.drifted = self.drifted or (name in self.stack.entries and name not in self.wanted)
             self.wanted[name] = {key: value for key, value in inputs.items() if value is not None}
 
     def _look(self) -> None:

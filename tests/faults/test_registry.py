@@ -8,7 +8,7 @@ from pathlib import Path
 
 import kiln.resources
 
-from tests.faults.scenarios import networks, servers, storage
+from tests.faults.scenarios import drifts, moves, networks, servers, sizes, snapshots, storage
 from tests.faults.sweep import reached
 
 ROOM = Path(kiln.resources.__file__).parent
@@ -27,6 +27,8 @@ def test_the_name_of_every_step_is_a_literal() -> None:
 
 
 def test_a_scenario_reaches_every_step(tmp_path: Path) -> None:
-    tables = (storage.SCENARIOS, networks.SCENARIOS, servers.LIFE, servers.CHANGES, servers.POLICIES)
+    rooms = (storage, networks, moves, snapshots, sizes)
+    tables = [room.SCENARIOS for room in rooms]
+    tables += [servers.LIFE, servers.CHANGES, servers.POLICIES, drifts.SERVERS, drifts.OTHERS]
     found = {step for table in tables for scenario in table.values() for step in reached(scenario, tmp_path)}
     assert {name.value for _, name in names() if isinstance(name, ast.Constant)} - found == set()

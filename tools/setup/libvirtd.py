@@ -16,6 +16,9 @@ from tools.setup import access, chroot, membership
 from tools.setup.privilege import as_root
 
 URI = "qemu:///system"
+DAEMONS = ("virtlogd", "libvirtd")
+"""In the order in which they are started."""
+PIDS = Path("/run")
 NETWORK = "default"
 NETWORK_XML = Path("/usr/share/libvirt/networks/default.xml")
 LEFT_BRIDGE = "another libvirtd uses that interface, or one that died left it; if so: sudo ip link delete virbr0"
@@ -80,16 +83,28 @@ def _start_daemon() -> None:
     else:
         chroot.ensure_settings()
         access.ensure_settings()
-        say("libvirt: starting virtlogd and libvirtd, as no init system does; they stay until the machine goes down")
+        # virtlogd outlives a libvirtd that crashed, and a second one does not start beside it.
+        stopped = [daemon for daemon in DAEMONS if not runs(daemon)]
+        what = " and ".join(stopped) or "nothing, as they run already"
+        say(f"libvirt: starting {what}, as no init system does; they stay until the machine goes down")
         # Packages expect these, and an empty /run (a fresh tmpfs) has none of them.
         run(as_root(["mkdir", "-p", "/run/lock", "/run/libvirt"], why), why)
-        for daemon in ("virtlogd", "libvirtd"):
+        for daemon in stopped:
             run(as_root([f"/usr/sbin/{daemon}", "-d"], why), f"starting {daemon}")
     deadline = time.monotonic() + START_TIMEOUT
     while _virsh("hostname") is None:
         if time.monotonic() > deadline:
             raise ToolError(_no_answer())
         time.sleep(0.1)
+
+
+def runs(daemon: str) -> bool:
+    """Whether a daemon of this machine runs, by the file that it keeps its process id in."""
+    try:
+        pid = (PIDS / f"{daemon}.pid").read_text().strip()
+        return Path(f"/proc/{pid}/comm").read_text().strip() == daemon
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _no_answer() -> str:

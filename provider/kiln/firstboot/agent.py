@@ -21,28 +21,28 @@ _MAX_REPLY = 4 * MAX_CONTENT
 
 def open_result() -> str:
     """The command that opens cloud-init's result file."""
-    return _command("guest-file-open", path=RESULT_FILE, mode="r")
+    return command("guest-file-open", path=RESULT_FILE, mode="r")
 
 
 def read_file(handle: int) -> str:
     """The command that reads an open file."""
-    return _command("guest-file-read", handle=handle, count=MAX_CONTENT)
+    return command("guest-file-read", handle=handle, count=MAX_CONTENT)
 
 
 def close_file(handle: int) -> str:
     """The command that closes a file."""
-    return _command("guest-file-close", handle=handle)
+    return command("guest-file-close", handle=handle)
 
 
 def opened(reply: str | None) -> int | None:
     """The handle in a reply to ``open_result``; None when there is no such file yet, or no answer."""
-    value = _returned(reply)
+    value = returned(reply)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def ending(reply: str | None) -> Ending | None:
     """What the result file says, from a reply to ``read_file``; None when it does not tell."""
-    value = _returned(reply)
+    value = returned(reply)
     encoded = value.get("buf-b64") if isinstance(value, dict) else None
     if not isinstance(encoded, str) or len(encoded) > 2 * MAX_CONTENT:
         return None
@@ -59,11 +59,13 @@ def ending(reply: str | None) -> Ending | None:
     return Ending("error", f"cloud-init ended with an error: {printable(str(errors[0])[:500])}")
 
 
-def _command(name: str, **arguments: Any) -> str:
+def command(name: str, **arguments: Any) -> str:
+    """A command of the agent's."""
     return json.dumps({"execute": name, "arguments": arguments})
 
 
-def _returned(reply: str | None) -> Any:
+def returned(reply: str | None) -> Any:
+    """What a reply returns, None for an error or no reply."""
     if reply is None or len(reply) > _MAX_REPLY:
         return None
     try:

@@ -96,7 +96,7 @@ def _with_unfinished(plan: Plan, resource: AnyResource, state: Data) -> Plan:
     changes = [
         Change((key,), "delete", Impact.LIVE, place.name, reveal(state[key]), None, reason=place.facts.unfinished)
         for key, place in unfinished(resource.State).items()
-        if state.get(key) is not None
+        if state.get(key) is not None and not plan.touches(place.name)
     ]
     return replace(plan, changes=(*plan.changes, *changes))
 

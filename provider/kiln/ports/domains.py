@@ -65,9 +65,19 @@ class BootSpec:
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """What a guest is given, and what it can grow to while it runs, None for no more. Memory in KiB."""
+
+    memory: int
+    vcpus: int
+    max_memory: int | None = None
+    max_vcpus: int | None = None
+
+
+@dataclass(frozen=True)
 class DomainSpec:
     """A guest as Kiln wants it. Memory is KiB. ``accelerator`` is the effective one, and ``cpu_mode`` is None for what
-    fits it.
+    fits it. ``max_memory`` and ``max_vcpus`` are what it can grow to while it runs.
 
     ``graphics_password`` is only set when ``graphics`` is ``vnc``. ``metadata`` are free key/value pairs kept in the
     domain's metadata. ``platform_config`` holds platform settings that have no property of their own, ``overlay`` are
@@ -94,11 +104,19 @@ class DomainSpec:
     platform_config: Mapping[str, str] = field(default_factory=dict)
     asked: Mapping[str, str] = field(default_factory=dict)
     overlay: Sequence[OverlaySpec] = ()
+    max_memory: int | None = None
+    max_vcpus: int | None = None
+
+    @property
+    def sizes(self) -> Sizes:
+        """Memory and virtual CPUs."""
+        return Sizes(self.memory, self.vcpus, self.max_memory, self.max_vcpus)
 
 
 @dataclass(frozen=True)
 class DomainDisk:
-    """A disk of a guest as the node sees it; ``path`` is None for an empty CD drive."""
+    """A disk of a guest as the node sees it; ``path`` is None for an empty CD drive. ``backing`` are the paths of what
+    it is an overlay of, near ones first, as far as the definition names them."""
 
     target: str
     device: str
@@ -107,6 +125,7 @@ class DomainDisk:
     format: str | None
     serial: str | None = None
     boot_order: int | None = None
+    backing: Sequence[str] = ()
 
     @property
     def called(self) -> str:
@@ -155,8 +174,10 @@ class Address:
 class Live:
     """What a guest has while it runs, which its definition need not say (memory in KiB).
 
-    ``free_slots`` is how many more disks and interfaces its PCI bus takes, None where that is not known. ``asked`` is
-    that of the definition which it was started with.
+    ``free_slots`` is how many more disks and interfaces its PCI bus takes, None where that is not known. ``memory`` is
+    what it owns of the ``installed``, of which its balloon has given back the rest. It can grow to ``max_memory`` (None
+    for not at all) by as many more modules as ``memory_slots``, and to ``max_vcpus``. ``asked`` and ``sizes`` are those
+    of the definition which it was started with.
     """
 
     memory: int
@@ -164,7 +185,12 @@ class Live:
     disks: Sequence[DomainDisk]
     nics: Sequence[DomainNic]
     free_slots: int | None = None
+    installed: int = 0
+    max_memory: int | None = None
+    memory_slots: int = 0
+    max_vcpus: int = 0
     asked: Mapping[str, str] = field(default_factory=dict)
+    sizes: Sizes | None = None
 
 
 @dataclass(frozen=True)
@@ -173,8 +199,9 @@ class Domain:
 
     ``mark`` is None for guests Kiln did not make. ``vnc_port`` is known while it runs, and so is ``live``. ``memory``
     and ``vcpus`` are the most it can have; what it gets at its start is ``current_memory`` and ``current_vcpus``, where
-    the node says so. ``cpu_mode`` is None for a CPU that nobody chose. ``platform_config`` holds the settings that it
-    was made with, or that are not the usual. ``transient``: it was undefined while it ran, and is gone when it stops.
+    the node says so. ``max_memory`` is what it can grow to with more modules, ``sizes`` what it was asked to have.
+    ``cpu_mode`` is None for a CPU that nobody chose. ``platform_config`` holds the settings that it was made with, or
+    that are not the usual. ``transient``: it was undefined while it ran, and is gone when it stops.
     """
 
     name: str
@@ -200,7 +227,9 @@ class Domain:
     current_vcpus: int | None = None
     live: Live | None = None
     transient: bool = False
+    max_memory: int | None = None
     asked: Mapping[str, str] = field(default_factory=dict)
+    sizes: Sizes | None = None
 
 
 @dataclass(frozen=True)
@@ -256,8 +285,11 @@ class Domains(Protocol):
     def by_name(self, ctx: Context, name: str) -> Domain:
         """One guest by name. Raises NotFound."""
 
-    def list(self, ctx: Context) -> Sequence[Domain]:
-        """All guests of the node, running or not."""
+    def list(self, ctx: Context, *, recent: bool = False) -> Sequence[Domain]:
+        """All guests of the node, running or not.
+
+        With ``recent`` each may be told as it was a few seconds ago, but for what is new, was started or stopped since,
+        or was changed through this port: a run that makes many guests then reads each only a few times."""
 
     def start(self, ctx: Context, uuid: str, *, with_console: bool = False) -> Console | None:
         """Start the guest; with ``with_console`` its serial console is opened before the guest runs its first
@@ -303,13 +335,29 @@ class Domains(Protocol):
 
         Raises KilnError when the guest has locked the drive."""
 
+    def plug_memory(self, ctx: Context, uuid: str, size: int) -> None:
+        """Give the running guest a memory module of ``size`` KiB, which it has to bring online; its definition stays
+        as it is."""
+
+    def balloon(self, ctx: Context, uuid: str, size: int) -> None:
+        """Have the running guest give back memory, or take it again, until it owns ``size`` KiB.
+
+        Raises KilnError when it has not done so within 20 s; it is then asked for what it had before."""
+
+    def spare_memory(self, ctx: Context, uuid: str) -> int | None:
+        """KiB that the running guest says it could do without; None where it says nothing."""
+
+    def plug_vcpus(self, ctx: Context, uuid: str, count: int) -> None:
+        """Give the running guest virtual CPUs until it has ``count``, which it has to bring online; its definition
+        stays as it is."""
+
     def resize_disk(self, ctx: Context, path: str, virtual_size: int) -> bool:
         """Grow the disk stored at ``path`` through the running guest that uses it (``virDomainBlockResize``, bytes, the
         size read again right before since libvirt would shrink without a word). False when no running guest has it."""
 
     def users(self, ctx: Context, path: str) -> Sequence[str]:
         """The names of the running guests that have a disk or CD stored at ``path``, whether the file is there or
-        not."""
+        not; as ``list`` tells them with ``recent``."""
 
     def addresses(self, ctx: Context, uuid: str) -> Sequence[Address]:
         """The guest's addresses from DHCP leases, then ARP, then the agent when it answers within 5 s."""

@@ -30,7 +30,7 @@ class Mark:
     """Who made an object. ``urn`` is a hint for people, never proof of ownership.
 
     ``role`` says what the object is to its owner: ``image``, ``disk``, ``root``, ``seed``, ``kernel``, ``initrd``,
-    ``server``, ``network``, ``pool``. ``digest`` is the verified digest of an image's content (see
+    ``server``, ``network``, ``snapshot``, ``pool``. ``digest`` is the verified digest of an image's content (see
     ``transfer.digest``). ``info`` holds what else belongs to the object and has no place of its own on the node (an
     image's kernel command line).
     ``made`` is when the operation claimed the object, in UTC seconds since the epoch; None in marks older than that.

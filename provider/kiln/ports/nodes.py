@@ -8,8 +8,10 @@ from typing import Literal, Protocol
 
 from kiln.framework.context import Context
 from kiln.ports.domains import Domains
+from kiln.ports.moves import Moves
 from kiln.ports.networks import Networks
 from kiln.ports.overlays import OverlaySpec
+from kiln.ports.snapshots import Snapshots
 from kiln.ports.volumes import Volumes
 
 AcceleratorName = Literal["kvm", "tcg"]
@@ -80,6 +82,14 @@ class Node(Protocol):
     @property
     def networks(self) -> Networks:
         """Its networks."""
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """The snapshots of its guests."""
+
+    @property
+    def moves(self) -> Moves:
+        """Moving the disks of its guests."""
 
     def identity(self, ctx: Context) -> str:
         """``<driver>:<host uuid>``, the same for every URI of one daemon; a session daemon's ends in ``/session``."""

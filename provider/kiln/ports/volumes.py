@@ -116,15 +116,17 @@ class Volumes(Protocol):
         With ``recent`` it may be told as it was a few seconds ago, though never as it was before a change made through
         this node: a refresh of many guests then reads a pool once. Never decide on a change by it."""
 
-    def by_path(self, ctx: Context, path: str) -> Volume:
-        """The volume stored at ``path`` on the node. Raises NotFound."""
+    def by_path(self, ctx: Context, path: str, *, recent: bool = False) -> Volume:
+        """The volume stored at ``path`` on the node. ``recent`` as for ``get``. Raises NotFound."""
 
     def chain(self, ctx: Context, ref: VolumeRef) -> Sequence[Volume]:
         """The volume and everything it is an overlay of, top first. Raises NotFound, or Refused for a chain that
         leaves the node's pools."""
 
     def overlays(self, ctx: Context, ref: VolumeRef) -> Sequence[VolumeRef]:
-        """The volumes, in any pool of the node, that have this one in their backing chain."""
+        """The volumes, in any pool of the node, that have this one in their backing chain.
+
+        What a volume is built on may be told as it was a few seconds ago; one that is new is seen."""
 
     def create(
         self,
@@ -162,6 +164,9 @@ class Volumes(Protocol):
 
     def download(self, ctx: Context, ref: VolumeRef, offset: int, length: int) -> bytes:
         """``length`` bytes of the volume's file from ``offset`` (not of the guest's view of a qcow2)."""
+
+    def snapshots(self, ctx: Context, ref: VolumeRef) -> Sequence[str]:
+        """The names of all snapshots whose content is inside the volume, whether a guest knows of them or not."""
 
     def write_mark(self, ctx: Context, ref: VolumeRef, mark: Mark, *, new: bool = False) -> None:
         """Write or replace the volume's ownership mark (0600 sidecar). With ``new`` an existing mark is left as it is

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from kiln.framework.context import Context
 from kiln.framework.errors import InputError, Refused
+from kiln.framework.plan import Change
 from kiln.framework.units import Size
 from kiln.framework.values import UNKNOWN
 from kiln.ports.volumes import Volume, VolumeRef, Volumes
@@ -86,6 +87,13 @@ def refuse_shrinking(path: str, what: str, now: Size | None, asked: Size | None)
             cause="it is larger than stated, grown here or on the node, and what lies beyond the new end would be lost",
             action=f"state at least {now}, or make a new disk and copy",
         )
+
+
+def told_of_shrinking(change: Change, now: Size | None, asked: Size | None) -> Change:
+    """A change of a size, which a refresh asks about of a disk that grew, with what the next run says to it."""
+    if isinstance(now, Size) and isinstance(asked, Size) and asked.bytes < now.bytes:
+        return replace(change, reason=f"refused, since it has {now} and does not shrink")
+    return change
 
 
 def check_mode(mode: Mode, format: Literal["qcow2", "raw"] | None) -> None:

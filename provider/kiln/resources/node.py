@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, ClassVar, Literal
 
 from kiln.framework.context import Context
-from kiln.framework.errors import Conflict, InputError, Refused
+from kiln.framework.errors import Conflict, InputError, NotFound, Refused
 from kiln.framework.model import Impact, Model, alias_of, out, prop
 from kiln.framework.plan import Change, Plan, compare
 from kiln.framework.resource import Created, Found, Resource
@@ -91,6 +92,10 @@ class NodeState(NodeInputs):
         "What the node needs and whether it has it.", changes_with=("uri", "storage_pool", "network", "accelerator")
     )
     platform_info: dict[str, str] = out("Facts that only this platform has.", changes_with=("uri",))
+    stopped_pool: str | None = out(
+        "The storage pool, where somebody stopped it; the next `up` starts it.",
+        unfinished="the storage pool was stopped, and is started again",
+    )
 
 
 class Node(Resource[NodeInputs, NodeState]):
@@ -231,7 +236,15 @@ class Node(Resource[NodeInputs, NodeState]):
         for item in checked:
             if item.status == "fail":
                 ctx.log.warning(f"{item.name}: {item.detail}" + (f"; {item.mend}" if item.mend else ""))
-        return _state(inputs, facts, accelerator, _steady(known, checked))
+        state = _state(inputs, facts, accelerator, _steady(known, checked))
+        return state.model_copy(update={"stopped_pool": _stopped(ctx, node, self._pool(inputs)[0])})
+
+
+def _stopped(ctx: Context, node: ConnectedNode, pool: str) -> str | None:
+    """The name of a pool that is there and does not run."""
+    with suppress(NotFound):
+        return None if node.volumes.pool(ctx, pool).active else pool
+    return None
 
 
 def _removing(node: ConnectedNode, pool: str) -> Step:

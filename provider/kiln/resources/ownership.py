@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Collection
 from dataclasses import replace
 
 from kiln.framework.context import Context
@@ -23,6 +24,7 @@ from kiln.ports.domains import Domains
 from kiln.ports.marks import Holder, Mark
 from kiln.ports.volumes import Volume, VolumeRef, Volumes
 from kiln.resources.names import listed
+from kiln.resources.places import find, moved_to
 from kiln.transfer.upload import discard_temporaries
 
 GRACE_SECONDS = 300
@@ -58,6 +60,7 @@ def _make_room(ctx: Context, volumes: Volumes, ref: VolumeRef) -> bool:
     nothing left that it could own; True where it was such a one. Raises Conflict."""
     old = volumes.read_mark(ctx, ref)
     there = (old is not None and old.phase == "creating") or _exists(ctx, volumes, ref)
+    there = there or (moved_to(old) is not None and find(ctx, volumes, ref).ref != ref)
     if there:
         refuse_taken("volume", str(ref), old)
     if old is None:
@@ -75,6 +78,12 @@ def refuse_taken(kind: str, name: str, mark: Mark | None, *, import_it: str = "i
     if mark is None:
         raise Conflict(
             f"{kind} '{name}' exists already and Kiln did not make it", action=f"choose another name, or {import_it}"
+        ).at(path="name")
+    if (place := moved_to(mark)) is not None:
+        raise Conflict(
+            f"{kind} '{name}' is the id of a disk, and taken",
+            cause=f"Kiln moved that disk to '{place}'" + (f" for {mark.urn}" if mark.urn else ""),
+            action="choose another name",
         ).at(path="name")
     if mark.phase == "done":
         owner = f" for {mark.urn}" if mark.urn else ""
@@ -141,10 +150,13 @@ def release_volume(ctx: Context, volumes: Volumes, ref: VolumeRef, mark: Mark | 
     volumes.delete_mark(ctx, ref)
 
 
-def refuse_overlaid(ctx: Context, volumes: Volumes, ref: VolumeRef, kind: str) -> None:
-    """Refuse to delete a volume while another has it in its backing chain. Raises Refused naming them."""
+def refuse_overlaid(ctx: Context, volumes: Volumes, ref: VolumeRef, kind: str, *, but: Collection[str] = ()) -> None:
+    """Refuse to delete a volume while another one than those at the paths ``but`` has it in its backing chain. Raises
+    Refused naming them."""
     try:
         users = volumes.overlays(ctx, ref)
+        if but:
+            users = [user for user in users if volumes.get(ctx, user).path not in but]
     except NotFound:
         return
     if users:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from kiln.framework.context import Context
 from kiln.framework.errors import Cancelled, InputError, KilnError, NotFound
@@ -13,6 +13,8 @@ from kiln.framework.model import Impact
 from kiln.framework.plan import Change
 from kiln.framework.values import UNKNOWN
 from kiln.ports.nodes import Node, Nodes
+
+T = TypeVar("T")
 
 DEFAULT_POOL = "kiln"
 
@@ -100,17 +102,19 @@ class Site:
             self._silent.add(uri)
             return None
 
-    def look(self, ctx: Context, uri: str, at: Callable[[Node], None]) -> None:
-        """Let a check look ``at`` the node as far as it answers: its InputErrors count, other errors do not."""
+    def look(self, ctx: Context, uri: str, at: Callable[[Node], T]) -> T | None:
+        """What a check sees that looks ``at`` the node, None where that does not answer: its InputErrors count, other
+        errors do not."""
         node = self.node_to_look_at(ctx, uri)
         if node is None:
-            return
+            return None
         try:
-            at(node)
+            return at(node)
         except (InputError, Cancelled):
             raise
         except KilnError as error:
             ctx.log.debug(f"what is asked for is not compared with what the node has: {error}")
+            return None
 
     def uri_for(self, stated: str | None, old: str | None) -> str:
         """The node of a resource: what it states; else what it had, where the provider's URI is only a guess from the
@@ -175,15 +179,21 @@ class Site:
 
 
 def require_known_pool(ctx: Context, node: Node, name: str) -> None:
-    """See that a pool is there whose volumes are asked for: without it nothing is known of them. Raises KilnError."""
+    """See that a pool is there and runs whose volumes are asked for: else nothing is known of them. Raises KilnError,
+    which is never a NotFound: nothing that may be in the pool is told to be gone."""
     try:
-        node.volumes.pool(ctx, name)
+        pool = node.volumes.pool(ctx, name)
     except NotFound as error:
         raise KilnError(
             f"there is no storage pool '{name}' on {node.uri} any more, so nothing is known of what is in it",
             action=f"define it again (virsh -c '{node.uri}' pool-define-as), or, if its files are gone, "
             "`pulumi state delete` what was in it",
         ).at(path="pool", node=node.uri) from error
+    if not pool.active:
+        raise KilnError(
+            f"the storage pool '{name}' on {node.uri} does not run, so nothing is known of what is in it",
+            action=f"start it (virsh -c '{node.uri}' pool-start {name}) and run again",
+        ).at(path="pool", node=node.uri)
 
 
 def require_pool(ctx: Context, node: Node, name: str) -> None:

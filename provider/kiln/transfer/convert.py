@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import tempfile
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import IO, Literal
 
@@ -35,7 +36,17 @@ def convert(ctx: Context, source: Path, target: Path, formats: tuple[DiskFormat,
     Raises:
         KilnError: qemu-img is missing or fails. Cancelled, DeadlineExceeded: it was time to stop.
     """
-    argv = command(source, target, formats)
+    watched(ctx, command(source, target, formats), doing)
+    _sync(target)
+
+
+def watched(ctx: Context, argv: Sequence[str], doing: str, *, ends: Collection[int] = (0,)) -> int:
+    """Run a command of ``limited`` to its end and return its exit status, which is one of ``ends``; its progress is the
+    status line.
+
+    Raises:
+        KilnError: it is missing or fails. Cancelled, DeadlineExceeded: it was time to stop.
+    """
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as errors:
         try:
             process = subprocess.Popen(
@@ -49,20 +60,25 @@ def convert(ctx: Context, source: Path, target: Path, formats: tuple[DiskFormat,
             if process.poll() is None:
                 process.kill()
                 process.wait()
-        if process.returncode != 0:
+        if process.returncode not in ends:
             errors.seek(0)
             cause = errors.read(2000).decode(errors="replace") or f"qemu-img ended with {process.returncode}"
             raise KilnError(f"{doing} failed", cause=cause, action="check the image with: qemu-img check FILE")
-    _sync(target)
+    return process.returncode
 
 
 def command(source: Path, target: Path, formats: tuple[DiskFormat, DiskFormat]) -> list[str]:
-    """The command line that converts: qemu-img under limits."""
-    cpu = _CPU_SECONDS + source.stat().st_size // _BYTES_PER_CPU_SECOND
-    limits = ["prlimit", f"--cpu={cpu}", f"--as={_MEMORY}", "--core=0", "--"]
+    """The command line that converts."""
     options = ["-o", "compat=1.1"] if formats[1] == "qcow2" else []
     names = [f"file:{source.absolute()}", f"file:{target.absolute()}"]
-    return [*limits, "qemu-img", "convert", "-p", "-W", "-f", formats[0], "-O", formats[1], *options, *names]
+    argv = ["convert", "-p", "-W", "-f", formats[0], "-O", formats[1], *options, *names]
+    return limited(argv, source.stat().st_size)
+
+
+def limited(argv: Sequence[str], size: int) -> list[str]:
+    """A command line of qemu-img's that reads ``size`` bytes, under limits."""
+    limits = ["prlimit", f"--cpu={_CPU_SECONDS + size // _BYTES_PER_CPU_SECOND}", f"--as={_MEMORY}", "--core=0", "--"]
+    return [*limits, "qemu-img", *argv]
 
 
 def _environment() -> dict[str, str]:

@@ -13,6 +13,7 @@ from .network import *
 from .node import *
 from .provider import *
 from .server import *
+from .snapshot import *
 from ._inputs import *
 from . import outputs
 
@@ -35,7 +36,8 @@ _utilities.register(
    "kiln:index:Image": "Image",
    "kiln:index:Network": "Network",
    "kiln:index:Node": "Node",
-   "kiln:index:Server": "Server"
+   "kiln:index:Server": "Server",
+   "kiln:index:Snapshot": "Snapshot"
   }
  }
 ]

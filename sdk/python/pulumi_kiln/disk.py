@@ -34,11 +34,11 @@ class DiskArgs:
 
         :param pulumi.Input[Union[_builtins.str, 'DiskClone']] clone: How a disk is made from an image: `linked` is an overlay that needs the image, `full` an independent copy.
         :param pulumi.Input[Union[_builtins.str, 'DiskDeletionPolicy']] deletion_policy: Whether the volume is deleted with the resource, or stays on the node.
-        :param pulumi.Input[Union[_builtins.str, 'DiskFormat']] format: Format of the volume. A source of another format is converted. A CD takes none. Default: the source's; `qcow2` for clones and blank disks.
+        :param pulumi.Input[Union[_builtins.str, 'DiskFormat']] format: Format of the volume. A source of another format is converted, and so is the disk when this changes. A CD takes none. Default: the source's; `qcow2` for clones and blank disks.
         :param pulumi.Input[_builtins.str] image: Id of the Image the disk is cloned from.
-        :param pulumi.Input[_builtins.str] name: Name of the volume.
+        :param pulumi.Input[_builtins.str] name: Name of the volume. Another one moves the disk, and its id stays.
         :param pulumi.Input[_builtins.str] node: The node's libvirt URI, such as a Node's `uri` output. Default: the provider's `uri`.
-        :param pulumi.Input[_builtins.str] pool: Storage pool that holds the disk. Default: the node's `storagePool`.
+        :param pulumi.Input[_builtins.str] pool: Storage pool that holds the disk. Another one moves the disk, with what is on it, and its id stays. Default: the node's `storagePool`.
         :param pulumi.Input[_builtins.str] size: Size of the disk that a guest sees. It can grow in place and never shrink. A CD takes none. Default: the size of the image or source; required for a blank disk.
         :param pulumi.Input[Union[_builtins.str, Union[pulumi.Asset, pulumi.Archive]]] source: Content of the disk: a path, a `file:`, `http:` or `https:` URL, or an asset. An ISO makes the disk a CD.
         """
@@ -93,7 +93,7 @@ class DiskArgs:
     @pulumi.getter
     def format(self) -> pulumi.Input[Optional[Union[_builtins.str, 'DiskFormat']]]:
         """
-        Format of the volume. A source of another format is converted. A CD takes none. Default: the source's; `qcow2` for clones and blank disks.
+        Format of the volume. A source of another format is converted, and so is the disk when this changes. A CD takes none. Default: the source's; `qcow2` for clones and blank disks.
         """
         return pulumi.get(self, "format")
 
@@ -117,7 +117,7 @@ class DiskArgs:
     @pulumi.getter
     def name(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        Name of the volume.
+        Name of the volume. Another one moves the disk, and its id stays.
         """
         return pulumi.get(self, "name")
 
@@ -141,7 +141,7 @@ class DiskArgs:
     @pulumi.getter
     def pool(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        Storage pool that holds the disk. Default: the node's `storagePool`.
+        Storage pool that holds the disk. Another one moves the disk, with what is on it, and its id stays. Default: the node's `storagePool`.
         """
         return pulumi.get(self, "pool")
 
@@ -207,11 +207,11 @@ class Disk(pulumi.CustomResource):
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[Union[_builtins.str, 'DiskClone']] clone: How a disk is made from an image: `linked` is an overlay that needs the image, `full` an independent copy.
         :param pulumi.Input[Union[_builtins.str, 'DiskDeletionPolicy']] deletion_policy: Whether the volume is deleted with the resource, or stays on the node.
-        :param pulumi.Input[Union[_builtins.str, 'DiskFormat']] format: Format of the volume. A source of another format is converted. A CD takes none. Default: the source's; `qcow2` for clones and blank disks.
+        :param pulumi.Input[Union[_builtins.str, 'DiskFormat']] format: Format of the volume. A source of another format is converted, and so is the disk when this changes. A CD takes none. Default: the source's; `qcow2` for clones and blank disks.
         :param pulumi.Input[_builtins.str] image: Id of the Image the disk is cloned from.
-        :param pulumi.Input[_builtins.str] name: Name of the volume.
+        :param pulumi.Input[_builtins.str] name: Name of the volume. Another one moves the disk, and its id stays.
         :param pulumi.Input[_builtins.str] node: The node's libvirt URI, such as a Node's `uri` output. Default: the provider's `uri`.
-        :param pulumi.Input[_builtins.str] pool: Storage pool that holds the disk. Default: the node's `storagePool`.
+        :param pulumi.Input[_builtins.str] pool: Storage pool that holds the disk. Another one moves the disk, with what is on it, and its id stays. Default: the node's `storagePool`.
         :param pulumi.Input[_builtins.str] size: Size of the disk that a guest sees. It can grow in place and never shrink. A CD takes none. Default: the size of the image or source; required for a blank disk.
         :param pulumi.Input[Union[_builtins.str, Union[pulumi.Asset, pulumi.Archive]]] source: Content of the disk: a path, a `file:`, `http:` or `https:` URL, or an asset. An ISO makes the disk a CD.
         """
@@ -284,6 +284,7 @@ class Disk(pulumi.CustomResource):
             __props__.__dict__["backing"] = None
             __props__.__dict__["clone_method"] = None
             __props__.__dict__["kind"] = None
+            __props__.__dict__["moving"] = None
             __props__.__dict__["node_identity"] = None
             __props__.__dict__["path"] = None
             __props__.__dict__["source_digest"] = None
@@ -319,6 +320,7 @@ class Disk(pulumi.CustomResource):
         __props__.__dict__["format"] = None
         __props__.__dict__["image"] = None
         __props__.__dict__["kind"] = None
+        __props__.__dict__["moving"] = None
         __props__.__dict__["name"] = None
         __props__.__dict__["node"] = None
         __props__.__dict__["node_identity"] = None
@@ -375,7 +377,7 @@ class Disk(pulumi.CustomResource):
     @pulumi.getter
     def format(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        Format of the volume. A source of another format is converted. A CD takes none. Default: the source's; `qcow2` for clones and blank disks.
+        Format of the volume. A source of another format is converted, and so is the disk when this changes. A CD takes none. Default: the source's; `qcow2` for clones and blank disks.
         """
         return pulumi.get(self, "format")
 
@@ -397,9 +399,17 @@ class Disk(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
+    def moving(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        The volume that a move which was interrupted left beside the disk, or the disk in. The next `up` finishes the move, or undoes it.
+        """
+        return pulumi.get(self, "moving")
+
+    @_builtins.property
+    @pulumi.getter
     def name(self) -> pulumi.Output[_builtins.str]:
         """
-        Name of the volume.
+        Name of the volume. Another one moves the disk, and its id stays.
         """
         return pulumi.get(self, "name")
 
@@ -431,7 +441,7 @@ class Disk(pulumi.CustomResource):
     @pulumi.getter
     def pool(self) -> pulumi.Output[_builtins.str]:
         """
-        Storage pool that holds the disk. Default: the node's `storagePool`.
+        Storage pool that holds the disk. Another one moves the disk, with what is on it, and its id stays. Default: the node's `storagePool`.
         """
         return pulumi.get(self, "pool")
 

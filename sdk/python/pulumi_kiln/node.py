@@ -232,6 +232,7 @@ class Node(pulumi.CustomResource):
             __props__.__dict__["platform"] = None
             __props__.__dict__["platform_info"] = None
             __props__.__dict__["prerequisites"] = None
+            __props__.__dict__["stopped_pool"] = None
         super(Node, __self__).__init__(
             'kiln:index:Node',
             resource_name,
@@ -272,6 +273,7 @@ class Node(pulumi.CustomResource):
         __props__.__dict__["platform"] = None
         __props__.__dict__["platform_info"] = None
         __props__.__dict__["prerequisites"] = None
+        __props__.__dict__["stopped_pool"] = None
         __props__.__dict__["storage_pool"] = None
         __props__.__dict__["uri"] = None
         return Node(resource_name, opts=opts, __props__=__props__)
@@ -419,6 +421,14 @@ class Node(pulumi.CustomResource):
         What the node needs and whether it has it.
         """
         return pulumi.get(self, "prerequisites")
+
+    @_builtins.property
+    @pulumi.getter(name="stoppedPool")
+    def stopped_pool(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        The storage pool, where somebody stopped it; the next `up` starts it.
+        """
+        return pulumi.get(self, "stopped_pool")
 
     @_builtins.property
     @pulumi.getter(name="storagePool")

@@ -32,6 +32,8 @@ class ServerArgs:
                  first_boot: pulumi.Input[Optional['FirstBootArgs']] = None,
                  graphics: pulumi.Input[Optional[Union[_builtins.str, 'ServerGraphics']]] = None,
                  image: pulumi.Input[Optional[_builtins.str]] = None,
+                 max_memory: pulumi.Input[Optional[_builtins.str]] = None,
+                 max_vcpus: pulumi.Input[Optional[_builtins.int]] = None,
                  memory: pulumi.Input[Optional[_builtins.str]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  networks: pulumi.Input[Optional[Sequence[pulumi.Input['NicArgs']]]] = None,
@@ -59,6 +61,8 @@ class ServerArgs:
         :param pulumi.Input['FirstBootArgs'] first_boot: What the guest is told at its first boot. Absent, a server with an `image` still gets its name and a password.
         :param pulumi.Input[Union[_builtins.str, 'ServerGraphics']] graphics: Graphical console: `vnc` listens on the node's loopback address only, with a random password.
         :param pulumi.Input[_builtins.str] image: Id of the Image that the root disk is cloned from. The root disk belongs to the server.
+        :param pulumi.Input[_builtins.str] max_memory: What `memory` can grow to while the guest runs, in whole MiB as `memory` then is. The guest owns no more than `memory`; what it is given it must bring online, which its agent does. Default: `memory`: its change restarts the guest.
+        :param pulumi.Input[_builtins.int] max_vcpus: What `vcpus` can grow to while the guest runs. What it is given it must bring online, which its agent does. Default: `vcpus`: its change restarts the guest.
         :param pulumi.Input[_builtins.str] memory: Memory the guest owns. Default: 512MiB.
         :param pulumi.Input[_builtins.str] name: Name of the guest on its node.
         :param pulumi.Input[Sequence[pulumi.Input['NicArgs']]] networks: Network interfaces in order; an empty list for none. They are changed while the guest runs. Default: one interface on the node's `network`.
@@ -100,6 +104,10 @@ class ServerArgs:
             pulumi.set(__self__, "graphics", graphics)
         if image is not None:
             pulumi.set(__self__, "image", image)
+        if max_memory is not None:
+            pulumi.set(__self__, "max_memory", max_memory)
+        if max_vcpus is not None:
+            pulumi.set(__self__, "max_vcpus", max_vcpus)
         if memory is None:
             memory = '512MiB'
         if memory is not None:
@@ -264,6 +272,30 @@ class ServerArgs:
     @image.setter
     def image(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "image", value)
+
+    @_builtins.property
+    @pulumi.getter(name="maxMemory")
+    def max_memory(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        What `memory` can grow to while the guest runs, in whole MiB as `memory` then is. The guest owns no more than `memory`; what it is given it must bring online, which its agent does. Default: `memory`: its change restarts the guest.
+        """
+        return pulumi.get(self, "max_memory")
+
+    @max_memory.setter
+    def max_memory(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "max_memory", value)
+
+    @_builtins.property
+    @pulumi.getter(name="maxVcpus")
+    def max_vcpus(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        What `vcpus` can grow to while the guest runs. What it is given it must bring online, which its agent does. Default: `vcpus`: its change restarts the guest.
+        """
+        return pulumi.get(self, "max_vcpus")
+
+    @max_vcpus.setter
+    def max_vcpus(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "max_vcpus", value)
 
     @_builtins.property
     @pulumi.getter
@@ -450,6 +482,8 @@ class Server(pulumi.CustomResource):
                  first_boot: pulumi.Input[Optional[Union['FirstBootArgs', 'FirstBootArgsDict']]] = None,
                  graphics: pulumi.Input[Optional[Union[_builtins.str, 'ServerGraphics']]] = None,
                  image: pulumi.Input[Optional[_builtins.str]] = None,
+                 max_memory: pulumi.Input[Optional[_builtins.str]] = None,
+                 max_vcpus: pulumi.Input[Optional[_builtins.int]] = None,
                  memory: pulumi.Input[Optional[_builtins.str]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  networks: pulumi.Input[Optional[Sequence[pulumi.Input[Union['NicArgs', 'NicArgsDict']]]]] = None,
@@ -500,6 +534,8 @@ class Server(pulumi.CustomResource):
         :param pulumi.Input[Union['FirstBootArgs', 'FirstBootArgsDict']] first_boot: What the guest is told at its first boot. Absent, a server with an `image` still gets its name and a password.
         :param pulumi.Input[Union[_builtins.str, 'ServerGraphics']] graphics: Graphical console: `vnc` listens on the node's loopback address only, with a random password.
         :param pulumi.Input[_builtins.str] image: Id of the Image that the root disk is cloned from. The root disk belongs to the server.
+        :param pulumi.Input[_builtins.str] max_memory: What `memory` can grow to while the guest runs, in whole MiB as `memory` then is. The guest owns no more than `memory`; what it is given it must bring online, which its agent does. Default: `memory`: its change restarts the guest.
+        :param pulumi.Input[_builtins.int] max_vcpus: What `vcpus` can grow to while the guest runs. What it is given it must bring online, which its agent does. Default: `vcpus`: its change restarts the guest.
         :param pulumi.Input[_builtins.str] memory: Memory the guest owns. Default: 512MiB.
         :param pulumi.Input[_builtins.str] name: Name of the guest on its node.
         :param pulumi.Input[Sequence[pulumi.Input[Union['NicArgs', 'NicArgsDict']]]] networks: Network interfaces in order; an empty list for none. They are changed while the guest runs. Default: one interface on the node's `network`.
@@ -569,6 +605,8 @@ class Server(pulumi.CustomResource):
                  first_boot: pulumi.Input[Optional[Union['FirstBootArgs', 'FirstBootArgsDict']]] = None,
                  graphics: pulumi.Input[Optional[Union[_builtins.str, 'ServerGraphics']]] = None,
                  image: pulumi.Input[Optional[_builtins.str]] = None,
+                 max_memory: pulumi.Input[Optional[_builtins.str]] = None,
+                 max_vcpus: pulumi.Input[Optional[_builtins.int]] = None,
                  memory: pulumi.Input[Optional[_builtins.str]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  networks: pulumi.Input[Optional[Sequence[pulumi.Input[Union['NicArgs', 'NicArgsDict']]]]] = None,
@@ -608,6 +646,8 @@ class Server(pulumi.CustomResource):
                 graphics = 'none'
             __props__.__dict__["graphics"] = graphics
             __props__.__dict__["image"] = image
+            __props__.__dict__["max_memory"] = max_memory
+            __props__.__dict__["max_vcpus"] = max_vcpus
             if memory is None:
                 memory = '512MiB'
             __props__.__dict__["memory"] = memory
@@ -646,6 +686,7 @@ class Server(pulumi.CustomResource):
             __props__.__dict__["interfaces"] = None
             __props__.__dict__["node_identity"] = None
             __props__.__dict__["pending_restart"] = None
+            __props__.__dict__["renamed"] = None
             __props__.__dict__["root_disk_size"] = None
             __props__.__dict__["state"] = None
             __props__.__dict__["transient"] = None
@@ -692,6 +733,8 @@ class Server(pulumi.CustomResource):
         __props__.__dict__["image"] = None
         __props__.__dict__["initial_password"] = None
         __props__.__dict__["interfaces"] = None
+        __props__.__dict__["max_memory"] = None
+        __props__.__dict__["max_vcpus"] = None
         __props__.__dict__["memory"] = None
         __props__.__dict__["name"] = None
         __props__.__dict__["networks"] = None
@@ -702,6 +745,7 @@ class Server(pulumi.CustomResource):
         __props__.__dict__["platform_config"] = None
         __props__.__dict__["pool"] = None
         __props__.__dict__["power_state"] = None
+        __props__.__dict__["renamed"] = None
         __props__.__dict__["restart_policy"] = None
         __props__.__dict__["root_disk_size"] = None
         __props__.__dict__["shutdown_timeout"] = None
@@ -845,6 +889,22 @@ class Server(pulumi.CustomResource):
         return pulumi.get(self, "interfaces")
 
     @_builtins.property
+    @pulumi.getter(name="maxMemory")
+    def max_memory(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        What `memory` can grow to while the guest runs, in whole MiB as `memory` then is. The guest owns no more than `memory`; what it is given it must bring online, which its agent does. Default: `memory`: its change restarts the guest.
+        """
+        return pulumi.get(self, "max_memory")
+
+    @_builtins.property
+    @pulumi.getter(name="maxVcpus")
+    def max_vcpus(self) -> pulumi.Output[Optional[_builtins.int]]:
+        """
+        What `vcpus` can grow to while the guest runs. What it is given it must bring online, which its agent does. Default: `vcpus`: its change restarts the guest.
+        """
+        return pulumi.get(self, "max_vcpus")
+
+    @_builtins.property
     @pulumi.getter
     def memory(self) -> pulumi.Output[_builtins.str]:
         """
@@ -923,6 +983,14 @@ class Server(pulumi.CustomResource):
         Whether the guest runs.
         """
         return pulumi.get(self, "power_state")
+
+    @_builtins.property
+    @pulumi.getter
+    def renamed(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        The name that somebody gave to the guest on the node; the next `up` gives it its own back.
+        """
+        return pulumi.get(self, "renamed")
 
     @_builtins.property
     @pulumi.getter(name="restartPolicy")

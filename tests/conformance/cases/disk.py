@@ -11,14 +11,14 @@ from kiln.ports.volumes import VolumeRef
 from kiln.resources.disk import Disk
 
 from tests.conformance.case import Case, Change, Drift
-from tests.conformance.cases.place import PLACE
-from tests.conformance.world import URI, World
+from tests.conformance.world import ALIAS, OTHER, URI, World
 
 REF = VolumeRef("kiln", "it")
 ONCE = "says how the disk is made; what it holds is the guest's since"
 
 
 def clone(world: World) -> dict[str, Any]:
+    world.here.volumes.ensure_pool(Context(), "spare", None)
     for name in ("base", "other"):
         world.create("Image", name, source=world.raw(name))
     return {
@@ -38,6 +38,7 @@ def copy(world: World) -> dict[str, Any]:
 
 
 def filled(world: World) -> dict[str, Any]:
+    world.here.volumes.ensure_pool(Context(), "spare", None)
     world.create("Disk", "apart", size="1MiB")
     world.raw("it.raw")
     (world.files / "new.raw").write_bytes(b"new".ljust(1 << 20, b"\2"))
@@ -59,6 +60,12 @@ def vanish(world: World, id: str) -> None:
     world.here.volumes.delete(Context(), REF)
 
 
+PLACE = (
+    Change({"name": "elsewhere"}, Impact.LIVE),
+    Change({"pool": "spare"}, Impact.LIVE),
+    Change({"node": ALIAS}, Impact.LIVE),
+    Change({"node": OTHER}, Impact.REPLACE),
+)
 ALWAYS = (
     *PLACE,
     Change({"size": "4MiB"}, Impact.LIVE),
@@ -66,9 +73,9 @@ ALWAYS = (
     Change({"deletionPolicy": "retain"}, Impact.LIVE),
 )
 UNSEEN = {
-    "name": "it is the id",
+    "name": "its mark tells where it is",
     "node": "how the machine is reached",
-    "pool": "it is in the id",
+    "pool": "its mark tells where it is",
     "image": ONCE,
     "source": ONCE,
     "format": ONCE,
@@ -83,7 +90,8 @@ CLONE = Case(
     changes=(
         *ALWAYS,
         Change({"image": "kiln/other"}, Impact.REPLACE),
-        Change({"clone": "full", "format": "raw"}, Impact.REPLACE),
+        Change({"clone": "full"}, Impact.REPLACE),
+        Change({"clone": "auto", "format": "raw"}, Impact.LIVE, paths=("format",)),
         Change({"clone": "auto"}, None),
         Change({"format": None}, None),
     ),
@@ -105,7 +113,7 @@ FILLED = Case(
     name="disk_from_file",
     resource=Disk,
     prepare=filled,
-    changes=(*PLACE, Change({"source": "new.raw"}, Impact.REPLACE), Change({"format": "qcow2"}, Impact.REPLACE)),
+    changes=(*PLACE, Change({"source": "new.raw"}, Impact.REPLACE), Change({"format": "qcow2"}, Impact.LIVE)),
     drifts=(Drift("size", shrink, "1MiB"), Drift("size", grow, "8MiB", refused="cannot shrink from 8MiB")),
     unseen=UNSEEN,
     import_id="kiln/it",

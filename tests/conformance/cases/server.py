@@ -68,7 +68,9 @@ def prepare(world: World) -> dict[str, Any]:
         "diskSize": "8MiB",
         "disks": ["kiln/data", "kiln/cd"],
         "memory": "64MiB",
+        "maxMemory": "256MiB",
         "vcpus": 2,
+        "maxVcpus": 4,
         "cpuMode": "maximum",
         "networks": [NIC],
         "firmware": "efi",
@@ -110,16 +112,24 @@ def overlaid_otherwise(index: int, path: str, **entry: Any) -> Change:
 # --- what happens behind Kiln's back ---------------------------------------------------------------------------------
 
 
-def is_renamed(world: World, id: str) -> None:
-    world.change_guest(id, name="theirs")
-
-
 def gets_memory(world: World, id: str) -> None:
-    world.change_guest(id, memory=128 << 10)
+    world.change_guest(id, memory=128 << 10, current_memory=128 << 10)
 
 
 def loses_a_cpu(world: World, id: str) -> None:
-    world.change_guest(id, vcpus=1)
+    guest = world.here.domains.guests[id]
+    guest.domain = replace(guest.domain, current_vcpus=1)
+    guest.live = None if guest.live is None else replace(guest.live, vcpus=1)
+
+
+def can_get_more_memory(world: World, id: str) -> None:
+    world.change_guest(id, max_memory=512 << 10)
+
+
+def can_get_more_cpus(world: World, id: str) -> None:
+    guest = world.here.domains.guests[id]
+    guest.domain = replace(guest.domain, vcpus=8)
+    guest.live = None if guest.live is None else replace(guest.live, max_vcpus=8)
 
 
 def is_kept_from_starting(world: World, id: str) -> None:
@@ -216,7 +226,13 @@ SERVER = Case(
         Change({"diskSize": "8192KiB"}, None),
         Change({"disks": ["kiln/data"]}, Impact.LIVE, ("disks[1]",)),
         Change({"memory": "128MiB"}, Impact.RESTART),
+        Change({"memory": "192MiB"}, Impact.LIVE),
+        Change({"maxMemory": "512MiB"}, Impact.RESTART),
+        Change({"maxMemory": None}, Impact.RESTART),
         Change({"vcpus": 1}, Impact.RESTART),
+        Change({"vcpus": 4}, Impact.LIVE),
+        Change({"maxVcpus": 8}, Impact.RESTART),
+        Change({"maxVcpus": None}, Impact.RESTART),
         Change({"cpuMode": "auto"}, Impact.RESTART),
         wired_otherwise("network", network="lab", mac=NIC["mac"], model="e1000"),
         wired_otherwise("network", "bridge", bridge="virbr0", mac=NIC["mac"], model="e1000"),
@@ -261,9 +277,10 @@ SERVER = Case(
         Change({"platformConfig": {"machine": "pc"}}, Impact.RESTART, ("platformConfig.machine",), ("platformConfig",)),
     ),
     drifts=(
-        Drift("name", is_renamed, "theirs"),
         Drift("memory", gets_memory, "128MiB"),
         Drift("vcpus", loses_a_cpu, 1),
+        Drift("maxMemory", can_get_more_memory, "512MiB"),
+        Drift("maxVcpus", can_get_more_cpus, 8),
         Drift("autostart", is_kept_from_starting, False),
         Drift("description", is_described, "theirs"),
         Drift("powerState", crashes, "stopped"),
@@ -280,6 +297,7 @@ SERVER = Case(
         Drift("networks", loses_its_card, []),
     ),
     unseen={
+        "name": "the output `renamed` tells another one, since a default name would follow it",
         "node": "how the machine is reached",
         "pool": "where its volumes were made",
         "cpuMode": DERIVED,

@@ -41,6 +41,7 @@ def spec(**changes: Any) -> DomainSpec:
 
 GUESTS = {
     "plain": spec(),
+    "growing": spec(max_memory=4 << 20, max_vcpus=4),
     "full": spec(
         accelerator="kvm",
         firmware="efi",

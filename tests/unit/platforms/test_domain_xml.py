@@ -66,8 +66,10 @@ def test_a_guest_is_written_as_it_was(name: str) -> None:
 def test_a_guest_is_read_back_as_it_was_asked_for(name: str) -> None:
     wanted = GUESTS[name]
     found = told(wanted)
-    same = ("name", "uuid", "memory", "vcpus", "cpu_mode", "firmware", "accelerator", "description", "graphics")
+    same = ("name", "uuid", "memory", "max_memory", "cpu_mode", "firmware", "accelerator", "description", "graphics")
     assert {key: getattr(found, key) for key in same} == {key: getattr(wanted, key) for key in same}
+    assert (found.current_vcpus, found.vcpus) == (wanted.vcpus, wanted.max_vcpus or wanted.vcpus)
+    assert (found.current_memory, found.sizes) == (wanted.memory, wanted.sizes)
     assert (found.mark, found.metadata, found.boot) == (wanted.mark, wanted.metadata, wanted.boot)
     assert found.platform_config == wanted.platform_config
     assert [(disk.target, disk.device, disk.bus, disk.path, disk.boot_order, disk.serial) for disk in found.disks] == [

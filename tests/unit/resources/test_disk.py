@@ -96,10 +96,10 @@ def test_a_smaller_size_is_refused_before_anything_happens(world: World) -> None
     [
         ({"size": "2MiB"}, Impact.LIVE),
         ({"deletionPolicy": "retain"}, Impact.LIVE),
-        ({"format": "raw"}, Impact.REPLACE),
+        ({"format": "raw"}, Impact.LIVE),
         ({"clone": "full"}, Impact.REPLACE),
-        ({"name": "other"}, Impact.REPLACE),
-        ({"pool": "other"}, Impact.REPLACE),
+        ({"name": "other"}, Impact.LIVE),
+        ({"pool": "other"}, Impact.LIVE),
     ],
 )
 def test_each_change_has_the_impact_it_is_said_to_have(world: World, change: dict[str, Any], impact: Impact) -> None:
@@ -166,7 +166,8 @@ def test_a_disk_grown_on_the_node_is_drift_that_a_refresh_tells_and_a_check_expl
     plan = operations.diff(
         world.context(), world.resources["Disk"], made.id, found.state, found.inputs, world.inputs("Disk", made)
     )
-    assert [change.path for change in plan.changes] == [("size",)]
+    said = "size 4MiB → 1MiB, live: refused, since it has 4MiB and does not shrink"
+    assert [str(change) for change in plan.changes] == [said]
     with pytest.raises(InputErrors, match=r"grown here or on the node.*state at least 4MiB"):
         world.check("Disk", "it", {"size": "1MiB"}, found.inputs)
 
@@ -402,9 +403,9 @@ def test_another_disk_in_its_place_may_be_smaller(world: World) -> None:
 
 
 def test_a_replacement_says_what_is_lost_and_what_is_in_its_way(world: World) -> None:
-    disk = world.create("Disk", "it", size="1MiB")
-    (change,) = world.diff("Disk", disk, format="raw").changes
-    assert str(change) == "format none → raw, replace: the disk 'kiln/it' and what is on it are lost"
+    disk, image = world.create("Disk", "it", size="1MiB"), world.create("Image", "base", source=world.raw())
+    (change,) = world.diff("Disk", disk, image=image.id).changes
+    assert str(change) == "image none → kiln/base, replace: the disk 'kiln/it' and what is on it are lost"
     world.create("Server", "web", disks=[disk.id])
-    (change,) = world.diff("Disk", disk, format="raw").changes
+    (change,) = world.diff("Disk", disk, image=image.id).changes
     assert str(change).endswith("are lost; refused unless web, which runs with it, is stopped or replaced first")

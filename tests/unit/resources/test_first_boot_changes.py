@@ -20,11 +20,6 @@ SEED = VolumeRef(POOL, "it-seed")
 
 
 @pytest.fixture
-def image(world: World) -> str:
-    return world.create("Image", "base", source=world.raw()).id
-
-
-@pytest.fixture
 def instances(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The instances that guests booted as: each says the end of the first boot that its seed tells."""
     domains, booted = world.node.domains, list[str]()

@@ -19,13 +19,20 @@ ROOT, SEED = VolumeRef(POOL, "it-root"), VolumeRef(POOL, "it-seed")
 
 
 @pytest.fixture
-def image(world: World) -> str:
-    return world.create("Image", "base", source=world.raw()).id
-
-
-@pytest.fixture
 def made(world: World, image: str) -> Outcome:
     return world.create("Server", "it", image=image, powerState="stopped")
+
+
+@pytest.mark.requirement("FX-56")
+def test_an_imported_server_fits_a_program_that_mixes_cds_and_disks(world: World, image: str) -> None:
+    """Nothing on the node tells how they were mixed; the order among each kind is told."""
+    one, two = (world.create("Disk", name, size="1MiB").id for name in ("one", "two"))
+    cd, late = (world.create("Disk", name, source=world.iso()).id for name in ("cd", "late"))
+    world.create("Server", "it", image=image, disks=[cd, one, late, two])
+    found = world.imported("Server", "it")
+    assert world.diff("Server", found, disks=[cd, one, late, two]).empty
+    for other in ([cd, two, late, one], [late, one, cd, two], [cd, one, two]):
+        assert not world.diff("Server", found, disks=other).empty
 
 
 @pytest.mark.parametrize(

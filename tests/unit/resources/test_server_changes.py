@@ -14,11 +14,6 @@ from tests.unit.resources.world import Steps, World, plain
 
 
 @pytest.fixture
-def image(world: World) -> str:
-    return world.create("Image", "base", source=world.raw()).id
-
-
-@pytest.fixture
 def made(world: World, image: str) -> Outcome:
     return world.create("Server", "it", image=image, powerState="stopped")
 

@@ -17,32 +17,13 @@ from kiln.ports.domains import Domain
 from kiln.ports.networks import Network
 from kiln.ports.volumes import Volume, VolumeRef
 
-from tests.unit.resources.world import POOL, World
-
-
-@pytest.fixture
-def image(world: World) -> str:
-    return world.create("Image", "base", source=world.raw()).id
+from tests.unit.resources.world import POOL, World, play, seen
 
 
 @pytest.fixture
 def running(world: World, image: str) -> Outcome:
     disk = world.create("Disk", "data", size="1MiB")
     return world.create("Server", "it", image=image, disks=[disk.id])
-
-
-def play(world: World, made: Outcome, **changes: Any) -> None:
-    """Change what the guest has while it runs, as `virsh --live` does."""
-    guest = world.node.domains.guests[made.id]
-    assert guest.live is not None
-    guest.live = replace(guest.live, **changes)
-
-
-def seen(world: World, made: Outcome) -> Outcome:
-    """What a refresh finds."""
-    found = world.read("Server", made)
-    assert found is not None
-    return found
 
 
 def drift(world: World, made: Outcome) -> dict[str, Any]:
@@ -92,7 +73,9 @@ def test_drift_is_told_in_the_words_of_a_program(world: World, image: str) -> No
         ({"current_memory": 131072}, {"memory": "128MiB"}),
         ({"memory": 1 << 20, "current_memory": 524288}, {"memory": "1GiB"}),
         ({"current_vcpus": 1}, {"vcpus": 1}),
-        ({"vcpus": 4, "current_vcpus": 2}, {"vcpus": 4}),
+        ({"vcpus": 4, "current_vcpus": 2}, {"maxVcpus": 4}),
+        ({"vcpus": 4, "current_vcpus": 4}, {"vcpus": 4}),
+        ({"max_memory": 1 << 20}, {"maxMemory": "1GiB"}),
         ({"current_memory": 524288, "current_vcpus": 2}, {}),
     ],
     ids=str,
@@ -104,6 +87,14 @@ def test_a_guest_that_would_get_less_or_could_get_more_than_was_asked_for_has_dr
     world.node.domains._change(server.id, **changes)
     found = seen(world, server)
     assert found.inputs == {**world.inputs("Server", server), **told}
+    assert "unfinished" not in found.state
+    again = seen(world, found)
+    assert (again.inputs, again.state) == (found.inputs, found.state), "every refresh tells the same"
+    program: dict[str, Any] = {**dict.fromkeys(told), "memory": "512MiB", "vcpus": 2}
+    updated = world.update("Server", found, **program)
+    after = world.node.domains.get(world.context(), server.id)
+    assert (after.memory, after.vcpus) == (512 << 10, 2)
+    assert world.diff("Server", seen(world, updated)).empty
 
 
 def test_a_root_disk_that_is_gone_is_seen_though_its_mark_is_there(world: World, image: str) -> None:
@@ -250,7 +241,9 @@ def test_a_guest_undefined_while_it_runs_is_defined_again_and_runs_on(
     [
         ({"current_memory": 131072}, ["memory"]),
         ({"memory": 1 << 20}, ["memory"]),
-        ({"vcpus": 4}, ["vcpus"]),
+        ({"vcpus": 4, "current_vcpus": 4}, ["vcpus"]),
+        ({"vcpus": 4}, ["maxVcpus"]),
+        ({"max_memory": 1 << 20}, ["maxMemory"]),
         ({"nics": ()}, ["networks"]),
         ({"nics": "down"}, ["networks"]),
         ({"disks": "vdb"}, ["disks"]),
@@ -310,6 +303,10 @@ def test_a_root_disk_grown_on_the_node_is_drift_of_a_stated_size(world: World, i
     found = seen(world, made)
     assert found.state["rootDiskSize"] == found.state["diskSize"] == "8MiB"
     assert world.diff("Server", found).empty
+    resource, before = world.resources["Server"], world.inputs("Server", made)
+    asked = operations.diff(world.context(), resource, found.id, found.state, found.inputs or {}, before)
+    said = "diskSize 8MiB → 4MiB, live: refused, since it has 8MiB and does not shrink"
+    assert [str(change) for change in asked.changes] == [said]
     with pytest.raises(InputErrors, match="diskSize: the root disk cannot shrink from 8MiB to 4MiB"):
         world.diff("Server", found, diskSize="4MiB")
 
@@ -376,26 +373,50 @@ def test_a_guest_keeps_the_network_of_its_node_in_a_run_without_the_node(world: 
     assert world.diff("Server", changed, memory="256MiB").empty
 
 
-@pytest.mark.parametrize("power", ["running", "stopped"])
-def test_a_guest_that_somebody_renamed_is_renamed_back_with_its_root_disk(world: World, image: str, power: str) -> None:
-    made = world.create("Server", "it", image=image, powerState=power)
+# --- a guest that somebody renamed -----------------------------------------------------------------------------------
+
+
+def rename(world: World, made: Outcome, name: str) -> None:
+    """What `virsh domrename` does, which a guest that is started again afterwards keeps."""
     guest = world.node.domains.guests[made.id]
-    guest.domain = replace(guest.domain, name="theirs")
+    guest.domain = replace(guest.domain, name=name)
+
+
+@pytest.mark.parametrize("of", ["an image", "a disk"])
+@pytest.mark.parametrize("power", ["running", "stopped"])
+def test_a_guest_that_somebody_renamed_is_renamed_back(world: World, image: str, power: str, of: str) -> None:
+    disk = world.create("Disk", "data", size="1MiB").id
+    inputs: dict[str, Any] = {"image": image} if of == "an image" else {"disks": [disk]}
+    made = world.create("Server", "it", **inputs, powerState=power)
+    rename(world, made, "theirs")
     found = seen(world, made)
-    plan = world.diff("Server", found, name="it")
-    said = "restart: it was renamed on the node, and is renamed back, graceful shutdown, forced after 60 s"
-    off = "live: it was renamed on the node, and is renamed back, the guest is off, and has it when it starts"
-    assert [str(change) for change in plan.changes] == [f"name theirs → it, {said if power == 'running' else off}"]
-    changed = world.update("Server", found, name="it")
+    assert (drift(world, made), found.state["name"], found.state["renamed"]) == ({}, "it", "theirs")
+    assert seen(world, found).state == found.state
+    plan = world.diff("Server", found)
+    why = "it was renamed on the node, and is renamed back"
+    said = f"restart: {why}, graceful shutdown, forced after 60 s"
+    off = f"live: {why}, the guest is off, and has it when it starts"
+    assert [str(change) for change in plan.changes] == [f"renamed theirs → none, {said if power == 'running' else off}"]
+    changed = world.update("Server", found)
     domain = world.node.domains.get(world.context(), made.id)
     assert (domain.name, domain.state) == ("it", power)
-    assert world.diff("Server", changed, name="it").empty
+    assert world.diff("Server", seen(world, changed)).empty
     assert world.diff("Server", changed, name="other").replaces
 
 
-def test_a_renamed_guest_without_an_image_is_replaced(world: World) -> None:
-    disk = world.create("Disk", "data", size="1MiB").id
-    made = world.create("Server", "it", disks=[disk], powerState="stopped")
-    guest = world.node.domains.guests[made.id]
-    guest.domain = replace(guest.domain, name="theirs")
-    assert world.diff("Server", seen(world, made), name="it").replaces
+def test_a_default_name_does_not_follow_the_node(world: World, image: str) -> None:
+    made = world.create("Server", "it", image=image)
+    rename(world, made, "theirs")
+    checked = world.check("Server", "it", {"image": image}, seen(world, made).inputs)
+    assert checked["name"] == "it"
+
+
+def test_a_program_may_take_the_name_that_somebody_gave_the_guest(world: World, image: str) -> None:
+    made = world.create("Server", "it", image=image)
+    rename(world, made, "theirs")
+    found, starts = seen(world, made), world.node.domains.guests[made.id].starts
+    assert {change.impact for change in world.diff("Server", found, name="theirs").changes} == {Impact.LIVE}
+    changed = world.update("Server", found, name="theirs")
+    assert world.diff("Server", seen(world, changed), name="theirs").empty
+    assert world.node.domains.guests[made.id].starts == starts
+    assert world.node.volumes.get(world.context(), VolumeRef(POOL, "it-root"))

@@ -23,11 +23,6 @@ REMOVAL = {"xpath": "/domain/features/vmport", "remove": True}
 SECRET = {"xpath": "/domain", "xml": "<a b='open sesame,word=xyzzy'>plugh</a>"}
 
 
-@pytest.fixture
-def image(world: World) -> str:
-    return world.create("Image", "base", source=world.raw()).id
-
-
 @pytest.mark.parametrize(
     ("entry", "path"),
     [

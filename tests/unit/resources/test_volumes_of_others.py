@@ -16,11 +16,6 @@ from kiln.ports.volumes import VolumeRef
 from tests.unit.resources.world import POOL, World, plain
 
 
-@pytest.fixture
-def image(world: World) -> str:
-    return world.create("Image", "base", source=world.raw()).id
-
-
 def changed(world: World, made: Outcome) -> set[str]:
     """The inputs that a refresh finds to differ from what the engine kept."""
     before, now = world.inputs("Server", made), world.read("Server", made)

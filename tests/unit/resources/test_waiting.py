@@ -20,11 +20,6 @@ from tests.unit.resources.world import URI, World, plain
 ADDRESS = Address("52:54:00:00:00:01", "192.0.2.7", 24, "lease")
 
 
-@pytest.fixture
-def image(world: World) -> str:
-    return world.create("Image", "base", source=world.raw()).id
-
-
 def verdict(guest: MemoryGuest, word: str = "done") -> bytes:
     """What a guest says on its console when its first boot has ended."""
     return f"booting\r\n{TOKEN} {instance_id(guest.domain.uuid)} {word}\r\n".encode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from kiln.resources.network import Network
 from kiln.resources.node import Node
 from kiln.resources.server import Server
 from kiln.resources.site import Site
+from kiln.resources.snapshot import Snapshot
 
 from tests.fakes.memory import MemoryNode, MemoryNodes
 
@@ -62,7 +63,7 @@ class World:
     def restart(self) -> None:
         """A new run of the provider on the same node."""
         self.site = Site(self.nodes, URI, POOL)
-        kinds: tuple[Callable[[Site], AnyResource], ...] = (Node, Image, Disk, Server, Network)
+        kinds: tuple[Callable[[Site], AnyResource], ...] = (Node, Image, Disk, Server, Network, Snapshot)
         made = [kind(self.site) for kind in kinds]
         self.resources = {resource.name: resource for resource in made}
 
@@ -110,7 +111,7 @@ class World:
         return {key: made.state[key] for key in keys if key in made.state}
 
     def inventory(self) -> dict[str, Any]:
-        """All that is on the node, as the ports tell it, of networks those that Kiln made, if there are any."""
+        """All that is on the node, as the ports tell it; snapshots, and networks that Kiln made, if there are any."""
         ctx = self.context()
         try:
             volumes = {str(volume.ref) for volume in self.node.volumes.list(ctx, POOL)}
@@ -120,7 +121,11 @@ class World:
         guests = {domain.name: domain.uuid for domain in self.node.domains.list(ctx)}
         networks = {one.name: one.mark.phase for one in self.node.networks.list(ctx) if one.mark is not None}
         found = {"guests": guests, "volumes": volumes, "marks": marks}
-        return {**found, "networks": networks} if networks else found
+        snapshots = {
+            name: one.told.mark and one.told.mark.phase for (_, name), one in self.node.snapshots.known.items()
+        }
+        more = {"networks": networks, "snapshots": snapshots}
+        return {**found, **{kind: these for kind, these in more.items() if these}}
 
     def raw(self, name: str = "disk.raw", size: int = 1 << 20) -> str:
         """A source: a raw disk."""
@@ -141,6 +146,39 @@ class World:
         made.write(str(file))
         made.close()
         return str(file)
+
+
+def seen(world: World, made: Outcome) -> Outcome:
+    """What a refresh finds of a server."""
+    found = world.read("Server", made)
+    assert found is not None
+    return found
+
+
+def play(world: World, made: Outcome, **changes: Any) -> None:
+    """Change what the guest has while it runs, as `virsh --live` does."""
+    guest = world.node.domains.guests[made.id]
+    assert guest.live is not None
+    guest.live = replace(guest.live, **changes)
+
+
+def start_again(world: World, made: Outcome) -> None:
+    """What somebody with virsh does, or the node's own start."""
+    world.node.domains.destroy(world.context(), made.id)
+    world.node.domains.start(world.context(), made.id)
+
+
+def steady(world: World, made: Outcome) -> bool:
+    """Whether three refreshes and the previews after them show nothing."""
+    found = made
+    for _ in range(3):
+        again = seen(world, found)
+        if (again.inputs, again.state) != (world.inputs("Server", made), made.state):
+            return False
+        if not world.diff("Server", again).empty:
+            return False
+        found = Outcome(again.id, again.state)
+    return True
 
 
 def plain(outcome: Outcome) -> dict[str, Any]:

@@ -148,3 +148,16 @@ def test_polkit_is_left_to_decide_where_it_can_be_asked(monkeypatch: pytest.Monk
     monkeypatch.setattr(access, "BUS", tmp_path / "bus")
     access.ensure_settings()
     assert not (tmp_path / "libvirtd.conf").exists()
+
+
+def test_a_daemon_runs_whose_process_has_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """After a crash the file may be there, and its number that of any other process."""
+    monkeypatch.setattr(libvirtd, "PIDS", tmp_path)
+    own = Path("/proc/self/comm").read_text().strip()
+    assert not libvirtd.runs(own)
+    (tmp_path / f"{own}.pid").write_text(f"{os.getpid()}\n")
+    (tmp_path / "virtlogd.pid").write_text(f"{os.getpid()}\n")
+    assert libvirtd.runs(own)
+    assert not libvirtd.runs("virtlogd")
+    (tmp_path / f"{own}.pid").write_text("4194305\n")
+    assert not libvirtd.runs(own)

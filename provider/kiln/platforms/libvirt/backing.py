@@ -11,7 +11,6 @@ from kiln.platforms.libvirt.codes import ErrorCode
 from kiln.platforms.libvirt.connection import Opened
 from kiln.platforms.libvirt.faults import code_of, tolerating
 from kiln.platforms.libvirt.marks import hidden
-from kiln.platforms.libvirt.pools import active_pools
 from kiln.platforms.libvirt.xml.volume import told_volume
 from kiln.ports.volumes import Volume, VolumeRef
 
@@ -25,15 +24,6 @@ def volumes_of(pool: Any, name: str) -> list[Volume]:
         if not hidden(volume.name()):
             with tolerating(ErrorCode.NO_STORAGE_VOL):  # gone since it was listed
                 found.append(told_volume(volume.XMLDesc(0), name))
-    return found
-
-
-def all_volumes(opened: Opened) -> list[Volume]:
-    """The volumes of all running pools. One that stops or goes meanwhile, which others may do, has none."""
-    found: list[Volume] = []
-    for name, pool in active_pools(opened):
-        with tolerating(ErrorCode.NO_STORAGE_POOL, ErrorCode.OPERATION_INVALID):
-            found += volumes_of(pool, name)
     return found
 
 

@@ -35,6 +35,7 @@ class ErrorCode(IntEnum):
     NO_INTERFACE = 57
     CONFIG_UNSUPPORTED = 67
     OPERATION_TIMEOUT = 68
+    NO_DOMAIN_SNAPSHOT = 72
     ARGUMENT_UNSUPPORTED = 74
     AUTH_CANCELLED = 79
     NO_DOMAIN_METADATA = 80
@@ -130,10 +131,36 @@ class DomainMetadata(IntEnum):
     ELEMENT = 2
 
 
+class SnapshotXml(IntFlag):
+    """``virDomainSnapshotXMLFlags``."""
+
+    SECURE = 1
+
+
+class SnapshotCreate(IntFlag):
+    """``virDomainSnapshotCreateFlags``."""
+
+    REDEFINE = 1
+    CURRENT = 2
+
+
 class BlockResize(IntFlag):
     """``virDomainBlockResizeFlags``."""
 
     BYTES = 1
+
+
+class BlockCopy(IntFlag):
+    """``virDomainBlockCopyFlags``."""
+
+    REUSE_EXT = 2
+    TRANSIENT_JOB = 4
+
+
+class BlockJobAbort(IntFlag):
+    """``virDomainBlockJobAbortFlags``."""
+
+    PIVOT = 2
 
 
 class AddressSource(IntEnum):

@@ -87,11 +87,6 @@ def resize_disk(opened: Opened, path: str, virtual_size: int) -> bool:
     return False
 
 
-def users(opened: Opened, path: str) -> list[str]:
-    """The names of the running guests that have the disk or CD stored at ``path``."""
-    return [str(domain.name()) for domain, _ in _attached(opened, path)]
-
-
 def _attached(opened: Opened, path: str) -> Iterator[tuple[Any, str]]:
     """The running guests that have the disk stored at ``path``, with its device name in them."""
     for domain in opened.handle.listAllDomains(ListDomains.ACTIVE):

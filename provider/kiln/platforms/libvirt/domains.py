@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from kiln.framework.context import Context
 from kiln.framework.errors import KilnError
-from kiln.platforms.libvirt import devices, lifecycle, logs, machines, observe, overlays
-from kiln.platforms.libvirt.codes import Affect, DomainMetadata, DomainUndefine, DomainXml, ErrorCode
-from kiln.platforms.libvirt.connection import Link, Opened, agent_command
+from kiln.platforms.libvirt import devices, lifecycle, logs, machines, observe, overlays, resize, undefining
+from kiln.platforms.libvirt.codes import Affect, DomainMetadata, DomainXml, ErrorCode
+from kiln.platforms.libvirt.connection import Link, agent_command
 from kiln.platforms.libvirt.console import StreamConsole
 from kiln.platforms.libvirt.contents import Contents
-from kiln.platforms.libvirt.faults import code_of, tolerating
+from kiln.platforms.libvirt.faults import tolerating
 from kiln.platforms.libvirt.guests import Doing, Guest
 from kiln.platforms.libvirt.paths import console_log
 from kiln.platforms.libvirt.recent import Recent
@@ -44,8 +45,6 @@ T = TypeVar("T")
 LOG_BACKUPS = 3
 """How many rotated logs virtlogd keeps (max_backups in virtlogd.conf)."""
 
-_UNDEFINE = DomainUndefine.MANAGED_SAVE | DomainUndefine.SNAPSHOTS_METADATA | DomainUndefine.NVRAM
-_UNDEFINE_ALL = _UNDEFINE | DomainUndefine.CHECKPOINTS_METADATA | DomainUndefine.TPM
 _AGENT_SILENT = (
     ErrorCode.INTERNAL_ERROR,  # what libvirt makes of an agent's own error, such as a file that is not there
     ErrorCode.AGENT_UNRESPONSIVE,
@@ -64,7 +63,13 @@ class LibvirtDomains:
     def __init__(self, link: Link, contents: Contents) -> None:
         self._link = link
         self._contents = contents
-        self._recent = Recent(link, "read all guests", observe.read_all)
+        self._recent = Recent(
+            link, "read all guests", read_all=observe.read_all, seen=observe.seen, read=observe.read_one
+        )
+
+    def changing(self) -> AbstractContextManager[None]:
+        """Around a change made to guests by somebody else than this: nothing read before its end is told after it."""
+        return self._recent.changing()
 
     def define(self, ctx: Context, spec: DomainSpec) -> Domain:
         """Define, or redefine under the same UUID."""
@@ -74,7 +79,7 @@ class LibvirtDomains:
             Path(log).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         document = domain_document(spec, console_log=log)
         try:
-            with self._recent.changing():
+            with self._recent.changing(spec.uuid):
                 return self._link.run(
                     ctx,
                     f"define guest '{spec.name}'",
@@ -94,7 +99,7 @@ class LibvirtDomains:
         self, ctx: Context, uuid: str, overlay: Sequence[OverlaySpec], *, recent: bool = False
     ) -> Sequence[OverlaySpec]:
         """The overlay as the definition has it."""
-        found = self._recent.get(ctx).get(uuid) if recent else None
+        found = self._recent.get(ctx, uuid) if recent else None
         if found is None:
             found = self._with(ctx, "read", uuid, observe.read)
         return told_overlay(found.definition, overlay)
@@ -115,7 +120,7 @@ class LibvirtDomains:
 
     def get(self, ctx: Context, uuid: str, *, recent: bool = False) -> Domain:
         """One guest."""
-        if recent and (found := self._recent.get(ctx).get(uuid)) is not None:
+        if recent and (found := self._recent.get(ctx, uuid)) is not None:
             return found.told()
         return self._with(ctx, "read", uuid, observe.describe)
 
@@ -125,41 +130,33 @@ class LibvirtDomains:
             ctx, f"read guest '{name}'", lambda opened: observe.describe(opened.handle.lookupByName(name))
         )
 
-    def list(self, ctx: Context) -> Sequence[Domain]:
+    def list(self, ctx: Context, *, recent: bool = False) -> Sequence[Domain]:
         """All guests of the node."""
-        found = self._link.run(ctx, "list guests", observe.read_all)
+        found = self._recent.now(ctx) if recent else self._link.run(ctx, "list guests", observe.read_all)
         return [reading.told() for reading in found.values()]
 
     def start(self, ctx: Context, uuid: str, *, with_console: bool = False) -> StreamConsole | None:
         """Start the guest, or resume a paused one."""
-        with self._recent.changing():
+        with self._recent.changing(uuid):
             return lifecycle.start(ctx, self._link, uuid, with_console=with_console)
 
     def shutdown(self, ctx: Context, uuid: str, timeout: float) -> bool:
         """Ask the guest to power off, then force it."""
-        with self._recent.changing():
+        with self._recent.changing(uuid):
             return lifecycle.shutdown(ctx, self._link, uuid, timeout)
 
     def destroy(self, ctx: Context, uuid: str) -> None:
         """Force the guest off."""
-        with self._recent.changing():
+        with self._recent.changing(uuid):
             lifecycle.destroy(ctx, self._link, uuid)
 
     def undefine(self, ctx: Context, uuid: str) -> None:
         """Remove the definition, all that libvirt keeps beside it, and the console's log if it is on this machine."""
-
-        guest = Guest(uuid)
-
-        def work(opened: Opened) -> str | None:
-            with tolerating(ErrorCode.NO_DOMAIN):
-                domain = guest.find(opened)
-                _undefine(domain)
-                return str(domain.name())
-            return None
-
-        with self._recent.changing():
-            name = self._link.run(ctx, Doing("remove the definition of", guest), work)
-        log = None if name is None else console_log(self._link.uri, name, uuid)
+        with self._recent.changing(uuid):
+            gone = undefining.undefine(ctx, self._link, uuid)
+        if gone is not None and gone.snapshots:
+            ctx.log.warning(f"with guest '{gone.name}' go its snapshots: {', '.join(gone.snapshots)}")
+        log = None if gone is None else console_log(self._link.uri, gone.name, uuid)
         if log is not None and is_local(self._link.uri):
             _remove_log(Path(log))
 
@@ -192,7 +189,7 @@ class LibvirtDomains:
 
     def detach_disk(self, ctx: Context, uuid: str, target: str) -> None:
         """Remove a disk or CD from the live and the persistent definition."""
-        with self._recent.changing():
+        with self._recent.changing(uuid):
             devices.detach_disk(ctx, self._link, uuid, target)
 
     def plug(self, ctx: Context, uuid: str, device: DiskSpec | NicSpec, settings: Mapping[str, str]) -> None:
@@ -201,12 +198,29 @@ class LibvirtDomains:
 
     def unplug(self, ctx: Context, uuid: str, device: DomainDisk | DomainNic) -> None:
         """Take a device from the running guest."""
-        with self._recent.changing():
+        with self._recent.changing(uuid):
             devices.unplug(ctx, self._link, uuid, device)
 
     def replug(self, ctx: Context, uuid: str, device: DiskSpec | NicSpec, settings: Mapping[str, str]) -> None:
         """Change the medium or the network of a device of the running guest."""
         self._change(ctx, f"change '{device.called}' of", uuid, lambda domain: devices.replug(domain, device, settings))
+
+    def plug_memory(self, ctx: Context, uuid: str, size: int) -> None:
+        """Give the running guest a memory module."""
+        self._change(ctx, "give memory to", uuid, lambda domain: resize.plug_memory(domain, size))
+
+    def balloon(self, ctx: Context, uuid: str, size: int) -> None:
+        """Have the running guest give back memory, or take it again."""
+        with self._recent.changing(uuid):
+            resize.balloon(ctx, self._link, uuid, size)
+
+    def spare_memory(self, ctx: Context, uuid: str) -> int | None:
+        """What the running guest says it could do without."""
+        return self._with(ctx, "ask for the spare memory of", uuid, resize.spare_memory)
+
+    def plug_vcpus(self, ctx: Context, uuid: str, count: int) -> None:
+        """Give the running guest virtual CPUs."""
+        self._change(ctx, "give virtual CPUs to", uuid, lambda domain: resize.plug_vcpus(domain, count))
 
     def resize_disk(self, ctx: Context, path: str, virtual_size: int) -> bool:
         """Grow the disk at ``path`` through the running guest that uses it."""
@@ -217,7 +231,8 @@ class LibvirtDomains:
 
     def users(self, ctx: Context, path: str) -> Sequence[str]:
         """The names of the running guests that have the disk at ``path``."""
-        return self._link.run(ctx, f"look who uses {path}", lambda opened: devices.users(opened, path))
+        guests = self.list(ctx, recent=True)
+        return [one.name for one in guests if one.live and any(disk.path == path for disk in one.live.disks)]
 
     def addresses(self, ctx: Context, uuid: str) -> Sequence[Address]:
         """The guest's addresses."""
@@ -249,7 +264,7 @@ class LibvirtDomains:
         logs.delete(ctx, self._link, log)
 
     def _change(self, ctx: Context, verb: str, uuid: str, work: Callable[[Any], T]) -> T:
-        with self._recent.changing():
+        with self._recent.changing(uuid):
             return self._with(ctx, verb, uuid, work)
 
     def _with(self, ctx: Context, verb: str, uuid: str, work: Callable[[Any], T]) -> T:
@@ -268,16 +283,6 @@ def _set_mark(domain: Any, mark: Mark, side: Affect) -> None:
         found = parse(domain.metadata(DomainMetadata.ELEMENT, metadata.NAMESPACE, side))
     document = dump(metadata.metadata(replace(metadata.told(found), mark=mark), bare=True))
     domain.setMetadata(DomainMetadata.ELEMENT, document, metadata.PREFIX, metadata.NAMESPACE, side)
-
-
-def _undefine(domain: Any) -> None:
-    try:
-        domain.undefineFlags(_UNDEFINE_ALL)
-    except Exception as error:
-        # A libvirt older than 8.9 knows no TPM flag, and drivers other than QEMU know few flags at all.
-        if code_of(error) != ErrorCode.INVALID_ARG:
-            raise
-        domain.undefineFlags(_UNDEFINE)
 
 
 def _remove_log(log: Path) -> None:

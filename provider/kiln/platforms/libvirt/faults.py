@@ -21,6 +21,7 @@ _ABSENT = frozenset(
         ErrorCode.NO_STORAGE_POOL,
         ErrorCode.NO_STORAGE_VOL,
         ErrorCode.NO_INTERFACE,
+        ErrorCode.NO_DOMAIN_SNAPSHOT,
     }
 )
 _TAKEN = frozenset({ErrorCode.DOM_EXIST, ErrorCode.NETWORK_EXIST, ErrorCode.STORAGE_VOL_EXIST})
@@ -53,6 +54,8 @@ _GONE = re.compile(r"unable to open stream for .*no such file or directory", re.
 _TOO_LARGE = re.compile(r"file too large|size is too large|exceeds maximum|value too large", re.IGNORECASE)
 # The directory of a pool that libvirt looks into again.
 _LOST = re.compile(r"cannot open directory .*no such file or directory", re.IGNORECASE)
+# A pool or network that somebody stopped.
+_STOPPED = re.compile(r"(storage pool|network) '([^']+)' is not active")
 _FULL = re.compile(r"no space left|disk quota exceeded|not enough (free )?space", re.IGNORECASE)
 
 
@@ -154,8 +157,9 @@ def _advice(cause: str, uri: str) -> str:
         return "free space in the storage pool, or use another pool, and run again"
     if _LOST.search(cause):
         return "mount what belongs in that directory, or make it, start the pool (virsh pool-start) and run again"
-    if "is not active" in cause:
-        return f"start it (virsh -c '{uri}' pool-start or net-start) and run again"
+    if (stopped := _STOPPED.search(cause)) is not None:
+        verb = "net-start" if stopped[1] == "network" else "pool-start"
+        return f"start it (virsh -c '{uri}' {verb} {stopped[2]}) and run again"
     if "Permission denied" in cause:
         return f"let the user that runs guests read the file and enter its directory; `kiln doctor {uri}` shows which"
     if "AMD-V" in cause or "KVM" in cause or "kvm" in cause:
@@ -174,4 +178,5 @@ _LOOK = {
     ErrorCode.NO_STORAGE_POOL: "virsh -c '{}' pool-list --all",
     ErrorCode.NO_STORAGE_VOL: "virsh -c '{}' vol-list POOL",
     ErrorCode.NO_INTERFACE: "virsh -c '{}' iface-list --all",
+    ErrorCode.NO_DOMAIN_SNAPSHOT: "virsh -c '{}' snapshot-list GUEST",
 }

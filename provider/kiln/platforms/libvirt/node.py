@@ -11,7 +11,9 @@ from kiln.platforms.libvirt.connection import Link
 from kiln.platforms.libvirt.contents import Contents
 from kiln.platforms.libvirt.domains import LibvirtDomains
 from kiln.platforms.libvirt.facts import Capabilities
+from kiln.platforms.libvirt.moves import LibvirtMoves
 from kiln.platforms.libvirt.networks import LibvirtNetworks
+from kiln.platforms.libvirt.snapshots import LibvirtSnapshots
 from kiln.platforms.libvirt.uris import is_local, is_session
 from kiln.platforms.libvirt.volumes import LibvirtVolumes
 from kiln.ports.nodes import Accelerator, NodeFacts, Prerequisite
@@ -26,6 +28,8 @@ class LibvirtNode:
         self.domains = LibvirtDomains(link, contents)
         self.volumes = LibvirtVolumes(link, bulk, contents)
         self.networks = LibvirtNetworks(link)
+        self.snapshots = LibvirtSnapshots(link, self.domains, contents)
+        self.moves = LibvirtMoves(link, contents, self.domains.changing)
 
     @property
     def uri(self) -> str:

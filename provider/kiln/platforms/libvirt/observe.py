@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any
 
 from kiln.platforms.libvirt.codes import (
     AddressSource,
@@ -27,18 +27,25 @@ _PAUSED = frozenset({DomainState.PAUSED, DomainState.PMSUSPENDED})
 _SOURCES = ((AddressSource.LEASE, "lease"), (AddressSource.ARP, "arp"), (AddressSource.AGENT, "agent"))
 
 
-class Reading(NamedTuple):
+@dataclass(frozen=True)
+class Reading:
     """What libvirt said of one guest, not yet understood: whoever wants to know parses the definition, not the thread
-    that reads a whole node while all others wait for it. ``live`` is the live definition of a guest that runs."""
+    that reads a whole node while all others wait for it. ``live`` is the live definition of a guest that runs, and
+    ``run`` its number, another one for each start (-1 for one that is off)."""
 
     definition: str
     live: str | None
     state: PowerState
     autostart: bool
     transient: bool
+    run: int
 
     def told(self) -> Domain:
         """The guest."""
+        return self._told
+
+    @cached_property
+    def _told(self) -> Domain:
         told = told_domain(self.definition, state=self.state, autostart=self.autostart)
         if self.live is None:
             return told
@@ -57,6 +64,20 @@ def read(domain: Any) -> Reading:
     power = power_state(state, reason, lambda: bool(domain.hasManagedSaveImage()))
     transient = not domain.isPersistent()
     return _read(domain, power, autostart=not transient and bool(domain.autostart()), transient=transient)
+
+
+def seen(opened: Opened, known: Callable[[str], Reading | None]) -> dict[str, Reading | None]:
+    """The UUIDs of all guests, each with what is ``known`` of it unless it was started or stopped since."""
+    found = {domain.UUIDString(): domain.ID() for domain in opened.handle.listAllDomains(0)}
+    readings = {uuid: known(uuid) for uuid in found}
+    return {uuid: reading if reading and reading.run == found[uuid] else None for uuid, reading in readings.items()}
+
+
+def read_one(opened: Opened, uuid: str) -> Reading | None:
+    """What libvirt says of the guest, None when it has gone."""
+    with tolerating(ErrorCode.NO_DOMAIN):
+        return read(opened.handle.lookupByUUIDString(uuid))
+    return None
 
 
 def read_all(opened: Opened) -> dict[str, Reading]:
@@ -122,7 +143,7 @@ def _ids(opened: Opened, which: ListDomains) -> set[str]:
 
 def _read(domain: Any, power: PowerState, *, autostart: bool, transient: bool) -> Reading:
     live = domain.XMLDesc(0) if power in {"running", "paused"} else None
-    return Reading(domain.XMLDesc(DomainXml.INACTIVE), live, power, autostart, transient)
+    return Reading(domain.XMLDesc(DomainXml.INACTIVE), live, power, autostart, transient, domain.ID())
 
 
 def _routable(address: str) -> bool:

@@ -18,6 +18,7 @@ from kiln.platforms.libvirt.faults import tolerating
 from kiln.platforms.libvirt.locks import locked
 from kiln.platforms.libvirt.pools import Pools, known
 from kiln.platforms.libvirt.sidecars import Sidecars
+from kiln.platforms.libvirt.tags import tags
 from kiln.platforms.libvirt.temporaries import Temporaries
 from kiln.platforms.libvirt.uris import is_local
 from kiln.platforms.libvirt.xml.volume import told_volume
@@ -102,8 +103,10 @@ class LibvirtVolumes:
             return found
         return self._with(ctx, "read", ref, lambda volume: told_volume(volume.XMLDesc(0), ref.pool))
 
-    def by_path(self, ctx: Context, path: str) -> Volume:
-        """The volume stored at ``path`` on the node."""
+    def by_path(self, ctx: Context, path: str, *, recent: bool = False) -> Volume:
+        """The volume stored at ``path`` on the node, read afresh, or with ``recent`` as it was a few seconds ago."""
+        if recent and (found := self._contents.at(ctx, path)) is not None:
+            return found
         return self._link.run(ctx, f"find the volume at {path}", lambda opened: backing.at(opened, path))
 
     def chain(self, ctx: Context, ref: VolumeRef) -> Sequence[Volume]:
@@ -116,8 +119,7 @@ class LibvirtVolumes:
     def overlays(self, ctx: Context, ref: VolumeRef) -> Sequence[VolumeRef]:
         """The volumes, in any pool of the node, that have this one in their backing chain."""
         path = self.get(ctx, ref).path
-        volumes = self._link.run(ctx, f"find what is built on volume '{ref}'", backing.all_volumes)
-        return backing.built_on(path, volumes)
+        return backing.built_on(path, self._contents.now(ctx))
 
     def create(
         self,
@@ -140,7 +142,7 @@ class LibvirtVolumes:
 
     def delete(self, ctx: Context, ref: VolumeRef) -> None:
         """Delete a volume; one that is not there is a success."""
-        with self._contents.changing(), contextlib.suppress(NotFound):
+        with self._contents.changing(ref), contextlib.suppress(NotFound):
             self._with(ctx, "delete", ref, lambda volume: volume.delete(0))
 
     def grow(self, ctx: Context, ref: VolumeRef, virtual_size: int) -> None:
@@ -156,7 +158,7 @@ class LibvirtVolumes:
             if size < virtual_size:
                 volume.resize(virtual_size, 0)
 
-        with self._contents.changing():
+        with self._contents.changing(ref):
             self._with(ctx, "grow", ref, work)
 
     def copy(self, ctx: Context, source: Volume, ref: VolumeRef, *, format: Format, virtual_size: int) -> Volume:
@@ -187,7 +189,7 @@ class LibvirtVolumes:
             raise KilnError(f"pool '{ref.pool}' has no directory that this process can write in")
         self.create(ctx, ref, format=format, virtual_size=virtual_size)
         try:
-            with self._contents.changing():
+            with self._contents.changing(ref):
                 files.replace(directory, temporary, ref.name)
         except OSError as error:
             self.delete(ctx.unhurried(30), ref)
@@ -196,7 +198,7 @@ class LibvirtVolumes:
 
     def upload(self, ctx: Context, ref: VolumeRef, chunks: Iterator[Chunk]) -> None:
         """Write ``chunks`` from offset 0 into an existing volume over a sparse libvirt stream."""
-        with self._contents.changing():
+        with self._contents.changing(ref):
             streams.upload(ctx, self._bulk, ref, chunks)
 
     def download(self, ctx: Context, ref: VolumeRef, offset: int, length: int) -> bytes:
@@ -206,6 +208,10 @@ class LibvirtVolumes:
             with contextlib.suppress(OSError):  # not ours to read, or not there: the node says which
                 return files.read(directory, ref.name, offset=offset, length=length)
         return streams.download(ctx, self._bulk, ref, offset, length)
+
+    def snapshots(self, ctx: Context, ref: VolumeRef) -> Sequence[str]:
+        """The names of all snapshots whose content is inside the volume."""
+        return tags(lambda offset, length: self.download(ctx, ref, offset, length))
 
     def write_mark(self, ctx: Context, ref: VolumeRef, mark: Mark, *, new: bool = False) -> None:
         """Write or replace the volume's ownership mark."""

@@ -18,11 +18,16 @@ from kiln.framework.values import UNKNOWN
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef
 from kiln.resources import cloning, content
+from kiln.resources.disk.changing import MOVES, as_it_is, look_at_move, moved, recover
 from kiln.resources.disk.making import Made, filling, state_of, wanted
 from kiln.resources.disk.model import DiskInputs, DiskState
+from kiln.resources.disk.moving import aside
+from kiln.resources.disk.releasing import copy_at_home, release
+from kiln.resources.disk.uses import volume_at
 from kiln.resources.names import listed, split_import_id, volume_id, volume_ref
 from kiln.resources.origin import known_source, origin
-from kiln.resources.ownership import Claim, finished, new_mark, refuse_overlaid, release_volume, tell_users
+from kiln.resources.ownership import Claim, finished, new_mark, refuse_overlaid, tell_users
+from kiln.resources.places import Place, find, place_of
 from kiln.resources.site import Site, require_known_pool
 
 
@@ -82,9 +87,15 @@ class Disk(Resource[DiskInputs, DiskState]):
         plan = Plan(tuple(self._site.weigh_node(ctx, state.node_identity, changes)), delete_first=True)
         if old.size is None and not plan.replaces:  # a check sees all others
             cloning.refuse_shrinking("size", "a disk", state.virtual_size, new.size)
+        if plan.touches("size") and not plan.replaces:
+            told = (_told_of_size(change, state, new) for change in plan.changes)
+            plan = replace(plan, changes=tuple(told))
         if plan.replaces:
             cost = self._cost(ctx, state)
             plan = replace(plan, changes=tuple(_costing(change, cost) for change in plan.changes))
+        elif (move := next((change for change in plan.changes if change.field in MOVES), None)) is not None:
+            reason = look_at_move(ctx, self._site, volume_ref(id, "id"), state, new, move)
+            plan = replace(plan, changes=tuple(_saying(one, reason) for one in plan.changes))
         if plan.replaces and new.source is not None:
             content.rehearse(ctx, self._site, wanted(new))
         elif plan.touches("image"):
@@ -152,20 +163,33 @@ class Disk(Resource[DiskInputs, DiskState]):
     ) -> Found[DiskInputs, DiskState] | None:
         """The volume as it is. An import id is ``pool/volume``, with the node's URI after ``@`` when it is another."""
         natural, uri = split_import_id(id, inputs.node if inputs is not None and inputs.node else self._site.uri)
-        node, ref = self._site.node(ctx, uri), volume_ref(natural, "id")
+        node = self._site.node(ctx, uri)
+        seen = VolumeRef(inputs.pool, inputs.name) if inputs is not None and state is not None else None
+        place = find(ctx, node.volumes, volume_ref(natural, "id"), seen)
+        ref = volume_at(ctx, node, place)
         try:
-            volume = node.volumes.get(ctx, ref)
+            volume = node.volumes.get(ctx, ref, recent=True)
         except NotFound:
             require_known_pool(ctx, node, ref.pool)
             return None
         if inputs is None or state is None:
             return self._imported(ctx, node, volume, natural, uri)
         size = Size.of(volume.virtual_size)
-        drift: dict[str, object] = {"node": uri}
+        stays = VolumeRef(ref.pool, inputs.name)
+        home = stays if ref == aside(stays) else ref
+        drift: dict[str, object] = {"node": uri, "pool": home.pool, "name": home.name}
         if inputs.size is not None and inputs.size.bytes != volume.virtual_size:
             drift["size"] = size
+        if inputs.format is not None and inputs.format != volume.format and state.kind == "disk":
+            drift["format"] = volume.format  # a move that was not finished
         known = inputs.model_copy(update=drift)
-        kept = {"path": volume.path, "virtual_size": size, "backing": volume.backing}
+        kept = {
+            "path": volume.path,
+            "virtual_size": size,
+            "stored_format": volume.format,
+            "backing": volume.backing,
+            "moving": _left_of_move(place, home, copy_at_home(ctx, node.volumes, volume_ref(natural, "id"), place)),
+        }
         return Found(natural, known, state.model_copy(update={**dict(known), **kept}))
 
     def _imported(self, ctx: Context, node: Node, volume: Volume, id: str, uri: str) -> Found[DiskInputs, DiskState]:
@@ -188,48 +212,61 @@ class Disk(Resource[DiskInputs, DiskState]):
         return Found(id, known, state_of(known, made, node.identity(ctx)))
 
     def update(self, ctx: Context, id: str, state: DiskState, old: DiskInputs, new: DiskInputs) -> DiskState:
-        """Grow the disk, through the guest that uses it when one runs."""
-        node, ref = self._site.node_to_change(ctx, new.node), volume_ref(id, "id")
+        """Move the disk, and grow it, through the guest that uses it when one runs."""
+        node = self._site.node_to_change(ctx, new.node)
         volumes, domains = node.volumes, node.domains
-        volume = volumes.get(ctx, ref)
+        volume = moved(ctx, self._site, node, volume_ref(id, "id"), state, new)
         size = new.size
 
         def grow(ctx: Context) -> None:
             assert size is not None
             with cloning.sizing(size, "size"):
                 if size.bytes < volume.virtual_size or not domains.resize_disk(ctx, volume.path, size.bytes):
-                    cloning.grow(ctx, volumes, ref, size.bytes)
+                    cloning.grow(ctx, volumes, volume.ref, size.bytes)
 
         if size is not None and size.bytes != volume.virtual_size:
             run(ctx, [Step("grow volume", grow)])
-            volume = volumes.get(ctx, ref)
-        seen = {
-            "path": volume.path,
-            "virtual_size": Size.of(volume.virtual_size),
-            "allocation": Size.of(volume.allocation),
-            "backing": volume.backing,
-        }
-        return state.model_copy(update={**dict(new), **seen})
+            volume = volumes.get(ctx, volume.ref)
+        return as_it_is(state, new, volume)
 
     def delete(self, ctx: Context, id: str, state: DiskState) -> None:
         """Delete the volume; where ``deletionPolicy`` is ``retain`` only its mark, so that nothing of Kiln owns it."""
-        volumes, ref = self._site.node_to_change(ctx, state.node).volumes, volume_ref(id, "id")
+        node, ref = self._site.node_to_change(ctx, state.node), volume_ref(id, "id")
+        recover(ctx, node, ref, state)
+        place = place_of(ctx, node.volumes, ref)
         if state.deletion_policy == "retain":
-            run(ctx, [Step("delete mark", lambda ctx: volumes.delete_mark(ctx, ref))])
-            ctx.log.info(f"disk '{id}' stays on {state.node} and is nobody's now; `pulumi import` takes it back")
+            run(ctx, [Step("let go of volume", lambda ctx: release(ctx, node, ref, place, keep=True))])
+            ctx.log.info(f"disk '{place}' stays on {state.node} and is nobody's now; `pulumi import` takes it back")
             return
-        refuse_overlaid(ctx, volumes, ref, "disk")
-        self._refuse_running(ctx, state)
-        run(ctx, [Step("delete volume", lambda ctx: release_volume(ctx, volumes, ref))])
+        refuse_overlaid(ctx, node.volumes, place, "disk")
+        self._refuse_running(ctx, node, place, state)
+        run(ctx, [Step("delete volume", lambda ctx: release(ctx, node, ref, place))])
 
-    def _refuse_running(self, ctx: Context, state: DiskState) -> None:
+    def _refuse_running(self, ctx: Context, node: Node, place: VolumeRef, state: DiskState) -> None:
         """Refuse to delete a disk under a running guest, which would write on into a file without a name."""
-        for guest in self._site.node(ctx, state.node).domains.users(ctx, state.path):
+        path = state.path
+        with suppress(NotFound):
+            path = node.volumes.get(ctx, place).path
+        for guest in node.domains.users(ctx, path):
             raise Refused(
-                f"disk '{state.pool}/{state.name}' is in use and stays",
+                f"disk '{place}' is in use and stays",
                 cause=f"the running guest '{guest}' has it attached",
                 action="take it out of that server's 'disks' in an `up` of its own, or stop the guest",
             )
+
+
+def _left_of_move(place: Place, home: VolumeRef, copy: VolumeRef | None) -> str | None:
+    """The volume that an interrupted move left elsewhere than where the disk belongs."""
+    other = next((one for one in (place.ref, place.next, place.old, copy) if one not in (None, home)), None)
+    return None if other is None else str(other)
+
+
+def _told_of_size(change: Change, state: DiskState, new: DiskInputs) -> Change:
+    return cloning.told_of_shrinking(change, state.virtual_size, new.size) if change.field == "size" else change
+
+
+def _saying(change: Change, reason: str) -> Change:
+    return replace(change, reason=reason) if change.field in MOVES else change
 
 
 def _costing(change: Change, cost: str) -> Change:

@@ -14,6 +14,7 @@ from kiln.ports.volumes import Pool
 from kiln.resources.leftovers.guests import guests
 from kiln.resources.leftovers.model import Leftover
 from kiln.resources.leftovers.networks import networks
+from kiln.resources.leftovers.snapshots import snapshots
 from kiln.resources.leftovers.temporaries import temporaries
 from kiln.resources.leftovers.volumes import volumes
 
@@ -37,6 +38,8 @@ def find(ctx: Context, node: Node, pool: str | None = None, known: Collection[st
     there = node.domains.list(ctx)
     attached = {path for domain in there for path in _files(domain)}
     found = [*guests(ctx, node, there, known), *_tolerant(ctx, lambda: list(networks(ctx, node, known)), ())]
+    for domain in there:
+        found += _tolerant(ctx, partial(snapshots, ctx, node, domain, known), ())
     for each in pools:
         found += _tolerant(ctx, partial(_in_pool, ctx, node, each, known, attached), ())
     return [*found, *_logs(node, logs, there)]

@@ -11,16 +11,16 @@ from kiln.framework.errors import Refused
 from kiln.ports.marks import Mark
 from kiln.resources.ownership import held
 
-Kind = Literal["guest", "network", "volume", "seed", "temporary", "pool", "log"]
+Kind = Literal["guest", "snapshot", "network", "volume", "seed", "temporary", "pool", "log"]
 
 
 @dataclass(frozen=True)
 class Leftover:
     """One object that can be removed.
 
-    ``id`` is a guest's or network's UUID, a volume's ``pool/name``, a pool's name or a log's path. ``where`` is its
-    path on the node as far as it has one. ``why`` is for people. ``since`` is when it was made or last written to, in
-    seconds since the epoch; None where nothing tells.
+    ``id`` is a guest's or network's UUID, a snapshot's ``guest/name``, a volume's ``pool/name``, a pool's name or a
+    log's path. ``where`` is its path on the node as far as it has one. ``why`` is for people. ``since`` is when it was
+    made or last written to, in seconds since the epoch; None where nothing tells.
     """
 
     kind: Kind

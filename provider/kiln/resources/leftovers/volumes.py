@@ -13,6 +13,7 @@ from kiln.ports.volumes import VolumeRef
 from kiln.resources.image import release_image
 from kiln.resources.leftovers.model import Leftover, require_unchanged, why_marked
 from kiln.resources.ownership import refuse_overlaid
+from kiln.resources.places import MOVED, find, known_as
 from kiln.transfer.upload import discard_temporaries
 
 
@@ -29,7 +30,8 @@ def volumes(
         path = _path(ctx, node, ref)
         if path in attached:
             continue
-        why = _why(ref, mark, path, known, names)
+        leads = mark.role == MOVED and find(ctx, node.volumes, ref).ref != ref
+        why = why_marked(mark, str(ref), known) if leads else _why(ref, mark, path, known, names)
         if why is not None:
             remove = partial(_remove, node, ref, mark)
             yield Leftover("volume", str(ref), ref.name, path or "", why, mark.urn, mark.made, remove)
@@ -44,7 +46,9 @@ def _why(
         return "a mark without its volume"
     match mark.role:
         case "image" | "disk":
-            return why_marked(mark, str(ref), known)
+            return (
+                None if known is not None and str(ref) in known else why_marked(mark, str(known_as(mark, ref)), known)
+            )
         case "root":
             # No state names a root disk: it is kept for the server it was made for, which takes it back.
             return why_marked(mark, mark.urn, known)

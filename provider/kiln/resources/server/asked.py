@@ -13,7 +13,7 @@ from kiln.framework.model import Impact, Place, places, plain
 from kiln.ports.domains import Domain
 from kiln.resources.server.model import ServerInputs
 
-SEEN = frozenset({"memory", "vcpus"})
+SEEN = frozenset({"memory", "max_memory", "vcpus", "max_vcpus"})
 """What takes a restart and is seen in a running guest itself."""
 
 

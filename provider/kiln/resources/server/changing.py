@@ -13,13 +13,15 @@ from kiln.framework.steps import Step
 from kiln.ports.nodes import Node
 from kiln.resources import cloning
 from kiln.resources.ownership import new_mark
-from kiln.resources.server import life, storage
+from kiln.resources.server import external_snapshots, life, storage
 from kiln.resources.server.build import Work, spec_of
 from kiln.resources.server.course import course, plugged
 from kiln.resources.server.hotplug import HotChange, Plug, Replug, Unplug
 from kiln.resources.server.layout import Attached
 from kiln.resources.server.model import ServerInputs, ServerState
 from kiln.resources.server.overlay import blaming
+from kiln.resources.server.resizing import resizable_now, resizing
+from kiln.resources.server.sizing import resizes
 
 APART = frozenset(
     {
@@ -52,12 +54,18 @@ def changing(ctx: Context, node: Node, work: Work, changed: set[str], state: Ser
     left = {*(state.unfinished or ()), *(state.pending_restart or ())}
     again = storage.wants_seed(new) and _told_again(changed, left, new, under_way=work.seed is not None)
     changed = changed | {"first_boot"} if again else changed - {"first_boot"}
-    way = course(domain, state, new, changed - APART - HOT, changed & HOT)
+    name = {"name"} if domain.name != new.name else set()  # a program may state the one that it was given on the node
+    sized = resizable_now(ctx, node, domain, new)
+    way = course(domain, state, new, changed - APART - HOT - sized - {"name"} | name, changed & HOT)
     work.waits, work.restarts = way.waits, way.restarts
     restarts, renamed = way.restarts, domain.name != way.name
-    plugs = new.power_state == "running" and not restarts and not way.full and bool((changed | left) & HOT)
-    hot = plugged(domain, spec_of(work, work.mark), new) if plugs else []
+    stays_on = new.power_state == "running" and not restarts
+    hot = plugged(domain, spec_of(work, work.mark), new) if stays_on and not way.full and (changed | left) & HOT else []
+    sizes = resizes(domain, new, sized & (changed | {*(state.unfinished or ())})) if stays_on else []
     redefine = bool(state.transient or left or changed - APART)
+    if redefine or _grows(work, changed):
+        wanted = {disk.chain[0].path for disk in spec_of(work, work.mark).disks}
+        external_snapshots.refuse_to_redefine(node, domain, wanted)
     steps = life.telling_again(node, work, new_mark(ctx, "seed")) if again else []
     if _grows(work, changed):
         steps.append(Step("grow root disk", lambda ctx: _grow_root(ctx, node, work)))
@@ -71,7 +79,8 @@ def changing(ctx: Context, node: Node, work: Work, changed: set[str], state: Ser
         steps += off
     if "description" in changed and not redefine:
         steps.append(Step("set description", lambda ctx: node.domains.set_description(ctx, work.uuid, new.description)))
-    plugging = [_plugging(node, work, change) for change in hot]
+    plugging = resizing(node, work, sizes)
+    plugging += [_plugging(node, work, change) for change in hot]
     return steps + life.starting(node, work, plugging)
 
 

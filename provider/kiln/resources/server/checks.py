@@ -11,6 +11,7 @@ from kiln.framework.errors import InputError
 from kiln.framework.values import UNKNOWN
 from kiln.resources import cloning
 from kiln.resources.names import check_lines, check_node_path, volume_ref
+from kiln.resources.server.growth import check_sizes
 from kiln.resources.server.layout import direct_boot
 from kiln.resources.server.model import Boot, FirstBoot, Nic, ServerInputs
 from kiln.resources.server.storage import wants_seed
@@ -23,6 +24,7 @@ def refuse_contradictions(inputs: ServerInputs) -> None:
     if inputs.image is None and inputs.disks is None and inputs.boot is None:
         raise InputError("image", "there is nothing to boot from", action="set 'image', 'disks' or 'boot'")
     cloning.check_size(inputs.disk_size, "qcow2", "diskSize")
+    check_sizes(inputs)
     _check_networks(inputs.networks)
     _check_ids(inputs)
     _check_boot(inputs.boot)

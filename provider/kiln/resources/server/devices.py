@@ -13,11 +13,13 @@ from kiln.resources.server.hotplug import HotChange, Plug, Unplug
 from kiln.resources.server.model import ServerInputs
 
 
-def unplugged(domain: Domain, inputs: ServerInputs) -> list[str]:
-    """``disks`` and ``networks``, where the running guest has others than its definition."""
+def unplugged(domain: Domain, inputs: ServerInputs | None = None) -> list[str]:
+    """``disks`` and ``networks``, where the running guest has others than its definition. The disks that are the own of
+    the server with these ``inputs`` are not counted."""
     if (live := domain.live) is None:
         return []
-    disks = [{(disk.target, disk.path) for disk in others(side.disks, inputs)} for side in (domain, live)]
+    sides = [side.disks if inputs is None else others(side.disks, inputs) for side in (domain, live)]
+    disks = [{(disk.target, disk.path) for disk in side} for side in sides]
     nics = [{(nic.mac, nic.source, nic.model, nic.link) for nic in side.nics} for side in (domain, live)]
     return [name for name, (defined, has) in (("disks", disks), ("networks", nics)) if defined != has]
 

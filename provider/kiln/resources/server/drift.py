@@ -8,18 +8,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kiln.framework.context import Context
-from kiln.framework.errors import NotFound
+from kiln.framework.errors import InputError, NotFound
 from kiln.framework.units import Size
-from kiln.ports.domains import Domain, DomainDisk, DomainNic
+from kiln.ports.domains import Domain, DomainDisk, DomainNic, Sizes
 from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef
+from kiln.resources.names import volume_ref
+from kiln.resources.places import known_as
 from kiln.resources.server import devices, imported, overlay, storage
 from kiln.resources.server.asked import kept
+from kiln.resources.server.growth import defined_sizes, live_sizes
 from kiln.resources.server.known import Known
 from kiln.resources.server.layout import mac_address
 from kiln.resources.server.model import Interface, Nic, ServerInputs, ServerState
-
-_MIB = 1024
+from kiln.resources.server.sizing import resizable_as_defined
+from kiln.resources.site import require_known_pool
 
 
 def root_of(ctx: Context, node: Node, domain: Domain, known: Known) -> Volume | None:
@@ -31,10 +34,9 @@ def root_of(ctx: Context, node: Node, domain: Domain, known: Known) -> Volume | 
 
 @dataclass(frozen=True)
 class _View:
-    """What a guest has, or will have: by its live definition, or by its persistent one. Memory in KiB."""
+    """What a guest has, or gets at its start: by its live definition, or by its persistent one."""
 
-    memory: tuple[int | None, ...]
-    vcpus: tuple[int | None, ...]
+    sizes: Sizes
     disks: Sequence[DomainDisk]
     nics: Sequence[DomainNic]
 
@@ -47,13 +49,16 @@ class _Own:
     seed: VolumeRef
     seen: Volume | None
 
+    @property
+    def named(self) -> Mapping[str, VolumeRef]:
+        """Both by their names."""
+        return {self.root.name: self.root, self.seed.name: self.seed}
+
 
 def inputs_now(ctx: Context, node: Node, domain: Domain, known: Known, root: Volume | None) -> ServerInputs:
     """The inputs with every property that drifted replaced by what the guest has now."""
     base = known.inputs or imported.inputs_of(ctx, node, domain, known, root)
-    drift: dict[str, object] = {"node": known.uri}
-    if not _keeps_name(domain, base):
-        drift["name"] = domain.name
+    drift: dict[str, object] = {"node": known.uri}  # another name is told as an output: a default name would follow it
     if base.autostart != domain.autostart:
         drift["autostart"] = domain.autostart
     if (base.description or None) != (domain.description or None):
@@ -83,53 +88,39 @@ def _not_restarted(domain: Domain, base: ServerInputs, state: ServerState | None
 
 
 def _seen(domain: Domain, base: ServerInputs) -> _View:
-    """What the inputs are compared with. Where no guest is restarted for them that is the definition, of disks and
-    interfaces with what the guest is given and rid of while it runs."""
+    """What the inputs are compared with. Where no guest is restarted for them that is the definition, with what the
+    guest is given and rid of while it runs."""
     live, defined = _live(domain), _defined(domain)
     if live is None or base.restart_policy == "allowed":
         return live or defined
     hot = live if devices.fits(domain, base) else defined
     own = [disk for disk in defined.disks if devices.is_own(disk.path, base)]
-    return replace(defined, disks=[*own, *devices.others(hot.disks, base)], nics=hot.nics)
-
-
-def _keeps_name(domain: Domain, base: ServerInputs) -> bool:
-    """Whether a guest that somebody renamed keeps that name until it is off, since it takes a restart to rename it."""
-    waits = base.restart_policy != "allowed" and domain.live is not None
-    return waits and storage.is_made_as(base.name, domain)
+    sizes = replace(defined.sizes, **{field: getattr(live.sizes, field) for field in resizable_as_defined(domain)})
+    return _View(sizes, [*own, *devices.others(hot.disks, base)], hot.nics)
 
 
 def waiting(domain: Domain) -> list[str]:
     """The properties that a running guest will have otherwise when it starts again, because somebody changed only its
     definition or only the running guest."""
-    live, defined = _live(domain), _defined(domain)
-    if live is None:
+    sizes, has = defined_sizes(domain), live_sizes(domain)
+    if has is None:
         return []
     found = {
-        "memory": {*defined.memory, None} != {*live.memory, None},
-        "vcpus": {*defined.vcpus, None} != {*live.vcpus, None},
-        "disks": {(disk.target, disk.path) for disk in defined.disks} != {(d.target, d.path) for d in live.disks},
-        "networks": set(map(_card, defined.nics)) != set(map(_card, live.nics)),
+        "memory": sizes.memory != has.memory,
+        "maxMemory": sizes.max_memory != has.max_memory,
+        "vcpus": sizes.vcpus != has.vcpus,
+        "maxVcpus": sizes.max_vcpus != has.max_vcpus,
     }
-    return [name for name, differs in found.items() if differs]
-
-
-def _card(nic: DomainNic) -> tuple[str | None, ...]:
-    return nic.mac, nic.source, nic.model, nic.link
+    return [*(name for name, differs in found.items() if differs), *devices.unplugged(domain)]
 
 
 def _defined(domain: Domain) -> _View:
-    memory, vcpus = (domain.current_memory, domain.memory), (domain.current_vcpus, domain.vcpus)
-    return _View(memory, vcpus, domain.disks, domain.nics)
+    return _View(defined_sizes(domain), domain.disks, domain.nics)
 
 
 def _live(domain: Domain) -> _View | None:
-    if (live := domain.live) is None:
-        return None
-    # QEMU gives whole MiB.
-    defined = domain.memory if domain.current_memory is None else domain.current_memory
-    memory = defined if abs(live.memory - defined) < _MIB else live.memory
-    return _View((memory,), (live.vcpus,), live.disks, live.nics)
+    live, sizes = domain.live, live_sizes(domain)
+    return None if live is None or sizes is None else _View(sizes, live.disks, live.nics)
 
 
 def _hardware_drift(
@@ -141,17 +132,22 @@ def _hardware_drift(
     state: ServerState | None,
 ) -> dict[str, object]:
     uuid, own = guest
-    drift: dict[str, object] = {}
-    if (memory := _other_than(base.memory.kib, *view.memory)) is not None:
-        drift["memory"] = Size.of(memory * 1024)
-    if (vcpus := _other_than(base.vcpus, *view.vcpus)) is not None:
-        drift["vcpus"] = vcpus
-    return drift | _disk_drift(ctx, node, view.disks, base, own) | _nic_drift(uuid, view.nics, state, base)
+    return (
+        _size_drift(view.sizes, base)
+        | _disk_drift(ctx, node, view.disks, base, own)
+        | _nic_drift(uuid, view.nics, state, base)
+    )
 
 
-def _other_than(stated: int, *seen: int | None) -> int | None:
-    """The first of what is seen that is not what is stated."""
-    return next((value for value in seen if value not in (None, stated)), None)
+def _size_drift(seen: Sizes, base: ServerInputs) -> dict[str, object]:
+    most = None if seen.max_memory is None else Size.of(seen.max_memory * 1024)
+    found = {
+        "memory": Size.of(seen.memory * 1024),
+        "max_memory": most,
+        "vcpus": seen.vcpus,
+        "max_vcpus": seen.max_vcpus,
+    }
+    return {field: value for field, value in found.items() if getattr(base, field) != value}
 
 
 def _disk_drift(
@@ -164,17 +160,19 @@ def _disk_drift(
     for disk in sorted(disks, key=_boot_order):
         if disk.path is None:
             continue
-        ref = {own.root.name: own.root, own.seed.name: own.seed}.get(disk.path.rpartition("/")[2])
+        paths = (disk.path, *disk.backing)  # with a snapshot that is a file of its own, the disk is under that
+        ref = next((own.named[name] for path in paths if (name := path.rpartition("/")[2]) in own.named), None)
         if own.seen is not None and ref == own.seen.ref:
             root_there = True
         elif ref is not None and storage.is_own(ctx, node.volumes, ref):
             root_there = root_there or (ref == own.root and node.volumes.exists(ctx, ref))
         else:
-            seen[_id_of(ctx, node, disk.path)] = disk
+            seen[_id_of(ctx, node, disk, base.disks or [])] = disk
     drift: dict[str, object] = {}
     if not _same_disks(seen, base.disks or []):
         drift["disks"] = _in_order(list(seen), base.disks or []) or None
     if base.image is not None and not root_there:
+        require_known_pool(ctx, node, base.pool)
         drift["image"] = None
     return drift
 
@@ -186,12 +184,34 @@ def _in_order(seen: Sequence[str], stated: Sequence[str]) -> list[str]:
     return [*(id for id in stated if id in seen), *(id for id in seen if id not in stated)]
 
 
-def _id_of(ctx: Context, node: Node, path: str) -> str:
-    """The id of the volume at a path, or the path where no pool knows it."""
+def _id_of(ctx: Context, node: Node, disk: DomainDisk, stated: Sequence[str]) -> str:
+    """The id of a disk's volume, or of the one that is ``stated`` and under a snapshot of it; the path of a disk that
+    no pool knows."""
+    assert disk.path is not None
+    top = _id_at(ctx, node, disk.path, stated)
+    if top in stated:
+        return top
+    return next((id for path in disk.backing if (id := _id_at(ctx, node, path, stated)) in stated), top)
+
+
+def _id_at(ctx: Context, node: Node, path: str, stated: Sequence[str]) -> str:
+    """The id of the volume at a path, also of one that is deleted or in a stopped pool and that is ``stated``, or the
+    path where no pool knows it."""
     try:
-        return str(node.volumes.by_path(ctx, path).ref)
+        ref = node.volumes.by_path(ctx, path, recent=True).ref
+        return str(ref if str(ref) in stated else known_as(node.volumes.read_mark(ctx, ref), ref))
     except NotFound:
-        return path
+        return next((id for id in stated if _would_lie_at(ctx, node, id, path)), path)
+
+
+def _would_lie_at(ctx: Context, node: Node, id: str, path: str) -> bool:
+    """Whether the pool of a volume would have it at ``path``."""
+    directory, _, name = path.rpartition("/")
+    try:
+        ref = volume_ref(id, "disks")
+        return ref.name == name and node.volumes.pool(ctx, ref.pool).path == directory
+    except (NotFound, InputError):  # the pool is gone, or it was a path already
+        return False
 
 
 def _boot_order(disk: DomainDisk) -> tuple[bool, int, int, str]:

@@ -8,6 +8,7 @@ from kiln.framework.units import Size
 from kiln.framework.values import UNKNOWN, has_unknown
 from kiln.ports.nodes import Node
 from kiln.resources.names import volume_ref
+from kiln.resources.server.growth import most_memory, most_vcpus
 from kiln.resources.server.model import Boot, ServerInputs
 from kiln.resources.site import Site
 
@@ -21,11 +22,12 @@ def require_fit(ctx: Context, node: Node, inputs: ServerInputs, old: ServerInput
     """Refuse more than one guest of the node can have, as far as the inputs are known.
 
     What the guest was given already, as ``old`` says, is not weighed again. Several guests may have more together than
-    the node has. Raises InputError at ``memory``, ``vcpus``, ``image`` or the setting in ``platformConfig``.
+    the node has. Raises InputError at ``memory`` or ``vcpus``, or at what they can grow to, ``image`` or the setting in
+    ``platformConfig``.
     """
-    if _anew(inputs, old, "memory"):
-        _require_memory(ctx, node, inputs.memory)
-    if _anew(inputs, old, "vcpus", "platform_config"):
+    if _anew(inputs, old, "memory", "max_memory"):
+        _require_memory(ctx, node, inputs)
+    if _anew(inputs, old, "vcpus", "max_vcpus", "platform_config"):
         _require_vcpus(ctx, node, inputs)
     if _anew(inputs, old, "image"):
         _require_architecture(ctx, node, inputs.image)
@@ -63,11 +65,12 @@ def _anew(inputs: ServerInputs, old: ServerInputs | None, *fields: str) -> bool:
     return old is None or any(getattr(inputs, field) != getattr(old, field) for field in ("node", *fields))
 
 
-def _require_memory(ctx: Context, node: Node, memory: Size) -> None:
+def _require_memory(ctx: Context, node: Node, inputs: ServerInputs) -> None:
     there = node.facts(ctx).memory
+    path, memory = most_memory(inputs)
     if memory is not UNKNOWN and memory.kib > there:
         raise InputError(
-            "memory",
+            path,
             f"{memory} is more memory than {node.uri} has",
             cause=f"its physical memory is {Size.of(there * 1024)}",
             action="state less; several guests may have more together than the node has, one may not",
@@ -92,10 +95,11 @@ def _require_vcpus(ctx: Context, node: Node, inputs: ServerInputs) -> None:
     if has_unknown(inputs.platform_config):
         return
     most = node.max_vcpus(ctx, inputs.platform_config or {})
-    if inputs.vcpus is not UNKNOWN and most is not None and inputs.vcpus > most:
+    path, vcpus = most_vcpus(inputs)
+    if vcpus is not UNKNOWN and most is not None and vcpus > most:
         raise InputError(
-            "vcpus",
-            f"{inputs.vcpus} virtual CPUs are more than a guest on {node.uri} can have",
+            path,
+            f"{vcpus} virtual CPUs are more than a guest on {node.uri} can have",
             cause=f"its machine type takes at most {most}",
             action=f"state at most {most}",
         )

@@ -9,25 +9,42 @@ from kiln.framework.model import Impact
 from kiln.framework.plan import Change
 from kiln.framework.units import Size
 from kiln.framework.values import UNKNOWN
-from kiln.ports.domains import Domain
+from kiln.ports.domains import Domain, Live, PowerState
 from kiln.resources import cloning
 from kiln.resources.server.model import ServerInputs, ServerState
+from kiln.resources.server.order import same_order
 from kiln.resources.server.pending import has_already, pending
+from kiln.resources.server.sizing import weigh_size
 from kiln.resources.server.storage import root_ref
+
+_RESUMED = "resumed from its saved memory"
 
 
 @dataclass(frozen=True)
 class Now:
     """The guest before the change: whether it is on, the image of a root disk that is there and not attached, how many
-    devices its bus takes, the size of its root disk if that was looked at, whether it only has to be given back the
-    name that it was made under, and what the node told, if it was asked."""
+    devices its bus takes, the size of its root disk if that was looked at, what the node told of it if that was asked,
+    and the memory in KiB that it can spare if that was; ``saved``: it is off, and its memory is kept; ``cds``: those of
+    its disks that are CDs."""
 
     active: bool
     detached_root: str | None = None
     free_slots: int | None = None
     root_size: Size | None = None
-    renamed: bool = False
     domain: Domain | None = None
+    spare: int | None = None
+    saved: bool = False
+    cds: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, state: PowerState) -> Now:
+        """A guest of which no more is known than its power state."""
+        return cls(state in ("running", "paused"), saved=state == "saved")
+
+    @property
+    def live(self) -> Live | None:
+        """What it has while it runs, None where that is not known."""
+        return self.domain.live if self.domain is not None else None
 
 
 def crowded(old: ServerInputs, new: ServerInputs, free_slots: int | None) -> bool:
@@ -46,8 +63,10 @@ def weigh(changes: Sequence[Change], state: ServerState, new: ServerInputs, now:
     Raises:
         InputError: the root disk would shrink, and no other takes its place.
     """
+    if new.disks is not UNKNOWN and same_order(state.disks or [], new.disks or [], now.cds):
+        changes = [change for change in changes if change.field != "disks"]
     others = [change for change in changes if change.field not in ("disk_size", "first_boot")]
-    weighed = [_weigh(change, state, new, now) for change in others]
+    weighed = [_weigh(change, state, new, now) for change in (*others, *_renamed(state, new))]
     first_boot = [change for change in changes if change.field == "first_boot"]
     replaced = any(change.impact is Impact.REPLACE for change in weighed)
     if replaced:
@@ -58,6 +77,7 @@ def weigh(changes: Sequence[Change], state: ServerState, new: ServerInputs, now:
     sized = [change for change in changes if change.field == "disk_size" and new.disk_size not in (None, root)]
     if sized and not any(change.impact is Impact.REPLACE for change in weighed):
         _refuse_shrinking(state.disk_size, root, new.disk_size)
+        sized = [cloning.told_of_shrinking(change, root, new.disk_size) for change in sized]
     replaced = any(change.impact is Impact.REPLACE for change in weighed)
     return (*weighed, *sized, *(() if replaced else _waited(changes, state, new, now)))
 
@@ -74,6 +94,16 @@ def _waited(changes: Sequence[Change], state: ServerState, new: ServerInputs, no
         yield _weigh_restart(change, new, now)
 
 
+def _renamed(state: ServerState, new: ServerInputs) -> list[Change]:
+    """What it takes to give a guest that somebody renamed its own name back."""
+    if state.renamed is None:
+        return []
+    change = Change(("renamed",), "delete", Impact.LIVE, "renamed", state.renamed, None)
+    if new.name != state.name:
+        return [replace(change, reason="the program has another name for it")]
+    return [replace(change, impact=Impact.RESTART, reason="it was renamed on the node, and is renamed back")]
+
+
 def _as_asked(first_boot: Sequence[Change], new: ServerInputs) -> Sequence[Change]:
     """Changes of what a guest was told at its first boot, with what the program wants to come of them."""
     if new.on_first_boot_change == "ignore":
@@ -87,14 +117,16 @@ def _as_asked(first_boot: Sequence[Change], new: ServerInputs) -> Sequence[Chang
 def _weigh(change: Change, state: ServerState, new: ServerInputs, now: Now) -> Change:
     if change.field == "image" and now.detached_root is not None and change.new == now.detached_root:
         change = replace(change, impact=Impact.RESTART, reason="the root disk is attached again")
-    if change.field == "name" and now.renamed:
-        change = replace(change, impact=Impact.RESTART, reason="it was renamed on the node, and is renamed back")
+    if change.field == "name" and now.domain is not None and now.domain.name == new.name:
+        return replace(change, impact=Impact.LIVE, reason="it has that name on the node already")
     if change.impact is Impact.REPLACE:
         return replace(change, reason=_loss(change, state, now))
     if change.field == "power_state":
-        return replace(change, reason=_graceful(new) if now.active and new.power_state == "stopped" else "")
+        return replace(change, reason=_powered(new, now))
     if change.field in ("disks", "networks") and now.active and crowded(state, new, now.free_slots):
         change = replace(change, impact=Impact.RESTART, reason="no PCI slot is free")
+    if now.live is not None and new.power_state == "running" and not has_already(now.domain, new, change.field):
+        change = weigh_size(change, now.live, new, now.spare)
     if change.impact is Impact.RESTART:
         return _weigh_restart(change, new, now)
     return change
@@ -102,16 +134,26 @@ def _weigh(change: Change, state: ServerState, new: ServerInputs, now: Now) -> C
 
 def _weigh_restart(change: Change, new: ServerInputs, now: Now) -> Change:
     """Only a guest that is on, and stays on, and may be, is restarted."""
-    off = "" if now.active else "the guest is off, and has it when it starts"
+    resumed = now.saved and new.power_state == "running"
+    off = "" if now.active or resumed else "the guest is off, and has it when it starts"
+    if now.saved and off:
+        off = "the guest is saved, and has it when it next boots"
     stops = "the guest has it when it starts again" if new.power_state == "stopped" else ""
     if off or stops:
         return replace(change, impact=Impact.LIVE, reason=_joined(change.reason, off or stops))
     if has_already(now.domain, new, change.field):
         return replace(change, impact=Impact.LIVE, reason=_joined(change.reason, "the guest runs with it"))
     if new.restart_policy == "deferred":
-        until = "until the guest is off" if change.field == "name" else "for the next start of the guest"
+        until = "until the guest is off" if change.field in ("name", "renamed") else "for the next start of the guest"
         return replace(change, impact=Impact.DEFERRED, reason=_joined(change.reason, f"waits {until}"))
-    return replace(change, reason=_joined(change.reason, _graceful(new)))
+    return replace(change, reason=_joined(change.reason, _RESUMED if resumed else "", _graceful(new)))
+
+
+def _powered(new: ServerInputs, now: Now) -> str:
+    """How the guest gets to the power state that is asked for, where that is not evident."""
+    if new.power_state == "stopped":
+        return _graceful(new) if now.active else ""
+    return _RESUMED if now.saved else ""
 
 
 def _refuse_shrinking(before: Size | None, root: Size | None, asked: Size | None) -> None:

@@ -79,6 +79,8 @@ def domain_spec(
         graphics=inputs.graphics,
         graphics_password=vnc_password if inputs.graphics == "vnc" else None,
         platform_config=inputs.platform_config or {},
+        max_memory=inputs.max_memory.kib if inputs.max_memory is not None else None,
+        max_vcpus=inputs.max_vcpus,
         asked=digests(inputs),
         overlay=overlay.specs(inputs),
     )

@@ -183,10 +183,28 @@ class ServerInputs(Model):
         unless="`restart` where the guest has no PCI slot left",
     )
     memory: Memory = prop(
-        "Memory the guest owns.", default=Size.parse("512MiB"), default_doc="512MiB", impact=Impact.RESTART
+        "Memory the guest owns.",
+        default=Size.parse("512MiB"),
+        default_doc="512MiB",
+        impact=Impact.RESTART,
+        unless="`live` up to `maxMemory` in multiples of 128MiB, and down while the guest can spare it",
+    )
+    max_memory: Memory | None = prop(
+        "What `memory` can grow to while the guest runs, in whole MiB as `memory` then is. The guest owns no more than"
+        " `memory`; what it is given it must bring online, which its agent does.",
+        default_doc="`memory`: its change restarts the guest",
+        impact=Impact.RESTART,
     )
     vcpus: Annotated[int, AfterValidator(_at_least_one)] = prop(
-        "Number of virtual CPUs.", default=1, impact=Impact.RESTART
+        "Number of virtual CPUs.",
+        default=1,
+        impact=Impact.RESTART,
+        unless="`live` up to `maxVcpus`",
+    )
+    max_vcpus: Annotated[int, AfterValidator(_at_least_one)] | None = prop(
+        "What `vcpus` can grow to while the guest runs. What it is given it must bring online, which its agent does.",
+        default_doc="`vcpus`: its change restarts the guest",
+        impact=Impact.RESTART,
     )
     cpu_mode: CpuMode | None = prop(
         "CPU the guest sees, in libvirt's words.", impact=Impact.RESTART, default_doc="`auto`: fit for the accelerator"
@@ -295,4 +313,8 @@ class ServerState(ServerInputs):
     transient: bool | None = out(
         "True for a guest that was undefined while it ran, and would be gone when it stops; the next `up` defines it.",
         unfinished="the guest was undefined while it ran, and is defined again",
+    )
+    renamed: str | None = out(
+        "The name that somebody gave to the guest on the node; the next `up` gives it its own back.",
+        unfinished="it was renamed on the node, and is renamed back",
     )

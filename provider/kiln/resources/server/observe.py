@@ -89,6 +89,7 @@ def _state(node: Node, inputs: ServerInputs, domain: Domain, rest: _Rest, waited
         pending_restart=waits or None,
         unfinished=unfinished(domain, inputs) or None,
         transient=domain.transient or None,
+        renamed=domain.name if domain.name != inputs.name and "name" not in waits else None,
     )
 
 

@@ -7,35 +7,28 @@ keeps a digest of what was asked for, in its metadata; a running guest keeps tho
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from kiln.framework.model import alias_of, places
 from kiln.framework.values import UNKNOWN
 from kiln.ports.domains import Domain, DomainDisk, Live
 from kiln.resources.server import devices, drift, storage
 from kiln.resources.server.asked import SEEN, digests, kept
+from kiln.resources.server.growth import runs_with
 from kiln.resources.server.model import ServerInputs
-
-_MIB = 1024
+from kiln.resources.server.sizing import resizable_as_defined
 
 
 def has_already(domain: Domain | None, inputs: ServerInputs, field: str) -> bool:
-    """Whether the guest runs with what ``inputs`` say of a field, and its definition alone says otherwise.
-
-    A guest that may be restarted is, for memory and CPUs that somebody took from it while it ran: it could get them
-    back.
-    """
-    live, wanted = domain.live if domain is not None else None, getattr(inputs, field)
-    if domain is None or live is None or wanted is UNKNOWN:
+    """Whether the guest runs with what ``inputs`` say of a field, and its definition alone says otherwise."""
+    live = domain.live if domain is not None else None
+    wanted: Any = getattr(inputs, field, None)
+    if domain is None or live is None or wanted is UNKNOWN or field not in ServerInputs.model_fields:
         return False
-    match field:
-        case "memory" | "vcpus" if inputs.restart_policy == "allowed":
-            return False
-        case "memory":
-            return bool(abs(live.memory - wanted.kib) < _MIB)
-        case "vcpus":
-            return bool(live.vcpus == wanted)
-        case "image":
-            return _has_root(live.disks, inputs)
+    if field in SEEN:
+        return runs_with(domain, field, wanted)
+    if field == "image":
+        return _has_root(live.disks, inputs)
     return field in kept(domain, inputs)
 
 
@@ -48,14 +41,14 @@ def pending(domain: Domain, inputs: ServerInputs, before: Collection[str] = ()) 
     live = domain.live
     if live is None:
         return []
-    found = _asked(live, domain, before) | SEEN.intersection(drift.waiting(domain))
+    found = _asked(live, domain, before) | (_sized(domain) - resizable_as_defined(domain))
     if not devices.fits(domain, inputs):
         found |= set(devices.unplugged(domain, inputs))
     if _has_root(domain.disks, inputs) and not _has_root(live.disks, inputs):
         found.add("image")
     if seed_waits(domain, inputs):
         found.add("firstBoot")
-    if domain.name != inputs.name and storage.is_made_as(inputs.name, domain):
+    if domain.name != inputs.name:
         found.add("name")
     return in_order(found)
 
@@ -70,9 +63,10 @@ def still_waiting(domain: Domain, inputs: ServerInputs, before: Collection[str])
 def unfinished(domain: Domain, inputs: ServerInputs) -> list[str]:
     """The properties that a running guest has otherwise than its definition and that the next update puts right: it
     restarts no guest for them."""
-    if inputs.restart_policy == "allowed":
+    if inputs.restart_policy == "allowed" or domain.live is None:
         return in_order({*drift.waiting(domain), *(alias_of(ServerInputs, field) for field in kept(domain, inputs))})
-    return devices.unplugged(domain, inputs) if devices.fits(domain, inputs) else []
+    plugged = devices.unplugged(domain, inputs) if devices.fits(domain, inputs) else []
+    return in_order({*plugged, *(_sized(domain) & resizable_as_defined(domain))})
 
 
 def seed_waits(domain: Domain, inputs: ServerInputs) -> bool:
@@ -84,6 +78,11 @@ def seed_waits(domain: Domain, inputs: ServerInputs) -> bool:
 def in_order(names: Collection[str]) -> list[str]:
     """Properties in the model's order."""
     return [place.key for place in places(ServerInputs).values() if place.key in names]
+
+
+def _sized(domain: Domain) -> set[str]:
+    """The properties that say how much memory and CPUs a guest has, of which it runs with others than defined."""
+    return {alias_of(ServerInputs, field) for field in SEEN}.intersection(drift.waiting(domain))
 
 
 def _asked(live: Live, domain: Domain, before: Collection[str]) -> set[str]:

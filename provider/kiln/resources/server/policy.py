@@ -12,6 +12,7 @@ from kiln.framework.values import UNKNOWN, render_path
 from kiln.ports.domains import Domain
 from kiln.resources.server.model import ServerInputs
 from kiln.resources.server.pending import has_already
+from kiln.resources.server.resizing import resizable_now
 from kiln.resources.site import Site
 
 _NOT_ALWAYS = frozenset({"node", "first_boot"})
@@ -63,6 +64,7 @@ def _without_those_made(
         return changes
     try:
         domain: Domain = node.domains.by_name(ctx, old.name)
+        sized = resizable_now(ctx, node, domain, new) if UNKNOWN not in (new.memory, new.vcpus) else set()
     except NotFound:
         return []
     except Cancelled:
@@ -72,4 +74,4 @@ def _without_those_made(
         return changes
     if domain.live is None:
         return []
-    return [change for change in changes if not has_already(domain, new, change.field)]
+    return [change for change in changes if change.field not in sized and not has_already(domain, new, change.field)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid as uuids
+from dataclasses import replace
 from typing import ClassVar
 
 from kiln.framework.context import Context
@@ -23,14 +24,18 @@ from kiln.resources.server import devices, life, observe, overlay, storage
 from kiln.resources.server.build import Work, default_network, ground_kept, ground_of
 from kiln.resources.server.changing import changing
 from kiln.resources.server.checks import refuse_contradictions
+from kiln.resources.server.external_snapshots import overlays_left
 from kiln.resources.server.failing import state_left
 from kiln.resources.server.fit import check_fit, require_boot_files, require_cpu, require_fit
 from kiln.resources.server.impact import Now, weigh
 from kiln.resources.server.known import Known
 from kiln.resources.server.model import ServerInputs, ServerState
 from kiln.resources.server.network import require_networks
+from kiln.resources.server.order import cds_of
 from kiln.resources.server.policy import check_restarts, refusals
 from kiln.resources.server.rehearsal import rehearse
+from kiln.resources.server.resizing import spare_memory
+from kiln.resources.server.saved import resumed
 from kiln.resources.site import Site
 
 
@@ -100,14 +105,14 @@ class Server(Resource[ServerInputs, ServerState]):
         changes = list(self._site.weigh_node(ctx, state.node_identity, compare(state, new)))
         moved = any(change.field == "node" and change.impact is Impact.LIVE for change in changes)
         waits = bool(state.pending_restart) and new.restart_policy == "allowed"
-        now = self._now(ctx, id, state, new, moved=moved) if changes or waits else Now(active=False)
+        now = self._now(ctx, id, state, new, moved=moved) if changes or waits or state.renamed else Now(active=False)
         weighed = weigh(changes, state, new, now)
         replaced = any(change.impact is Impact.REPLACE for change in weighed)
         return Plan(weighed, delete_first=True, refused=() if replaced else refusals(weighed, new))
 
     def _now(self, ctx: Context, id: str, state: ServerState, new: ServerInputs, *, moved: bool) -> Now:
         """The guest as it is now, or as the state knows it where the node cannot be asked."""
-        known = Now(state.state in ("running", "paused"))
+        known = Now.of(state.state)
         node = self._site.node_to_look_at(ctx, new.node if moved else state.node)
         if node is None:
             return known
@@ -116,6 +121,7 @@ class Server(Resource[ServerInputs, ServerState]):
             detached = storage.image_of_root(ctx, node.volumes, state) if state.image is None else None
             resized = new.disk_size is not None and new.disk_size != state.disk_size
             root = storage.root_volume(ctx, node.volumes, state, domain) if resized else None
+            spare = spare_memory(ctx, node, domain, new)
         except Cancelled:
             raise
         except KilnError as error:
@@ -123,8 +129,15 @@ class Server(Resource[ServerInputs, ServerState]):
             return known
         free = devices.free_slots(domain, new)
         size = Size.of(root.virtual_size) if root is not None else None
-        renamed = domain.name != new.name and storage.is_made_as(new.name, domain)
-        return Now(domain.state in ("running", "paused"), detached, free, size, renamed, domain)
+        return replace(
+            Now.of(domain.state),
+            detached_root=detached,
+            free_slots=free,
+            root_size=size,
+            domain=domain,
+            spare=spare,
+            cds=cds_of(domain, state.disks or []),
+        )
 
     # --- create --------------------------------------------------------------------------------------------------
 
@@ -186,7 +199,7 @@ class Server(Resource[ServerInputs, ServerState]):
         if new.restart_policy == "forbidden" and (refused := self._plan(ctx, id, state, new).refused):
             raise InputErrors(refused)
         node = self._site.node_to_change(ctx, new.node)
-        work = self._work_for(ctx, node, node.domains.get(ctx, id), state, new)
+        work = self._work_for(ctx, node, resumed(ctx, node, node.domains.get(ctx, id), new), state, new)
         changed = {change.field for change in (*compare(old, new), *compare(state, new))}
         if "disks" in changed:
             storage.refuse_shared(ctx, node.domains, work.disks, id)
@@ -236,15 +249,30 @@ class Server(Resource[ServerInputs, ServerState]):
     def delete(self, ctx: Context, id: str, state: ServerState) -> None:
         """Shut the guest down, undefine it, and delete the volumes that belong to it."""
         node = self._site.node_to_change(ctx, state.node)
-        own = storage.to_delete(ctx, node, id, state)
+        domain = _gone_or(ctx, node, id)
+        own = storage.to_delete(ctx, node.volumes, domain, state)
+        left = overlays_left(ctx, node.volumes, domain, own)
         for ref in own:
-            refuse_overlaid(ctx, node.volumes, ref, "root disk")
+            refuse_overlaid(ctx, node.volumes, ref, "root disk", but=left)
         run(ctx, life.ending(node, id, float(state.shutdown_timeout), own))
+        for path in left:
+            ctx.log.warning(
+                f"{path} stays on {node.uri}, an overlay that Kiln did not make of the root disk of '{state.name}', and"
+                " is of no use without that: delete it"
+            )
 
 
 def vnc_password(inputs: ServerInputs) -> str | None:
     """A random password for the graphical console; the VNC protocol takes eight characters."""
     return secrets.token_urlsafe(6) if inputs.graphics == "vnc" else None
+
+
+def _gone_or(ctx: Context, node: Node, id: str) -> Domain | None:
+    """The guest, None where it is gone."""
+    try:
+        return node.domains.get(ctx, id)
+    except NotFound:
+        return None
 
 
 def _find(ctx: Context, node: Node, natural: str) -> Domain:

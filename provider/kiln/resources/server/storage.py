@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import uuid as uuids
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,11 +13,11 @@ from kiln.framework.context import Context
 from kiln.framework.errors import Cancelled, InputError, KilnError, NotFound, Unreachable
 from kiln.ports.domains import BootSpec, Domain, Domains
 from kiln.ports.marks import Mark
-from kiln.ports.nodes import Node
 from kiln.ports.volumes import Volume, VolumeRef, Volumes
 from kiln.resources import cloning
 from kiln.resources.names import volume_ref
 from kiln.resources.ownership import refuse_taken
+from kiln.resources.places import place_of
 from kiln.resources.server.layout import Attached, direct_boot
 from kiln.resources.server.model import FirstBoot, ServerInputs
 from kiln.transfer.upload import upload_bytes
@@ -83,6 +82,7 @@ def used_disks(ctx: Context, volumes: Volumes, inputs: ServerInputs) -> list[Att
         path = f"disks[{index}]"
         ref = volume_ref(id, path)
         try:
+            ref = place_of(ctx, volumes, ref)
             chain = cloning.image_chain(ctx, volumes, ref, path)
         except NotFound as error:
             raise missing(path, id, inputs.node) from error
@@ -115,7 +115,7 @@ def refuse_shared(ctx: Context, domains: Domains, disks: Sequence[Attached], uui
     wanted = {attached.chain[0].path: index for index, attached in enumerate(disks) if not attached.cd}
     if not wanted:
         return
-    for domain in domains.list(ctx):
+    for domain in domains.list(ctx, recent=True):
         if domain.name == name:
             refuse_taken("guest", name, domain.mark)
         if domain.uuid == uuid or domain.name == name:
@@ -137,11 +137,6 @@ def is_own(ctx: Context, volumes: Volumes, ref: VolumeRef) -> bool:
     except NotFound:  # the pool is not there
         return False
     return mark is not None and mark.role in ("root", "seed")
-
-
-def is_made_as(name: str, domain: Domain) -> bool:
-    """Whether a guest has the root disk of one that is called ``name``: it was made under that name."""
-    return any((disk.path or "").rpartition("/")[2] == root_name(name) for disk in domain.disks)
 
 
 def made_with(ctx: Context, volumes: Volumes, domain: Domain) -> dict[str, VolumeRef]:
@@ -169,11 +164,12 @@ def own_refs(ctx: Context, volumes: Volumes, inputs: ServerInputs, domain: Domai
     return made.get("root", root), made.get("seed", seed)
 
 
-def to_delete(ctx: Context, node: Node, uuid: str, inputs: ServerInputs) -> list[VolumeRef]:
-    """The volumes that go with a guest: those of its name, and those made with it under an earlier one."""
-    found = [ref for ref in (seed_ref(inputs), root_ref(inputs)) if is_own(ctx, node.volumes, ref)]
-    with contextlib.suppress(NotFound):
-        found += made_with(ctx, node.volumes, node.domains.get(ctx, uuid)).values()
+def to_delete(ctx: Context, volumes: Volumes, domain: Domain | None, inputs: ServerInputs) -> list[VolumeRef]:
+    """The volumes that go with a guest, None for one that is gone: those of its name, and those made with it under an
+    earlier one."""
+    found = [ref for ref in (seed_ref(inputs), root_ref(inputs)) if is_own(ctx, volumes, ref)]
+    if domain is not None:
+        found += made_with(ctx, volumes, domain).values()
     return list(dict.fromkeys(found))
 
 
@@ -215,7 +211,10 @@ def loose_seed(ctx: Context, volumes: Volumes, inputs: ServerInputs, domain: Dom
     _, ref = own_refs(ctx, volumes, inputs, domain)
     if any((disk.path or "").rpartition("/")[2] == ref.name for disk in domain.disks):
         return None
-    mark = volumes.read_mark(ctx, ref)
+    try:
+        mark = volumes.read_mark(ctx, ref)
+    except NotFound:  # the pool is gone with all in it
+        return None
     made_with_it = mark is not None and domain.mark is not None and mark.operation == domain.mark.operation
     return ref if mark is not None and mark.role == "seed" and made_with_it else None
 

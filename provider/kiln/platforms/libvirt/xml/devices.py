@@ -43,7 +43,6 @@ def console(devices: Element, arch: str, log: str | None) -> None:
 
 
 def helpers(devices: Element) -> None:
-    """Add the agent's channel, entropy from the node and the memory balloon."""
+    """Add the agent's channel and entropy from the node."""
     add(add(devices, "channel", type="unix"), "target", type="virtio", name=AGENT_CHANNEL)
     add(add(devices, "rng", model="virtio"), "backend", "/dev/urandom", model="random")
-    add(devices, "memballoon", model="virtio")

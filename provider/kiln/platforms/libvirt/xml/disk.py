@@ -29,6 +29,27 @@ def disk(spec: DiskSpec, *, cache: str | None = None) -> Element:
     return made
 
 
+def stored_in(volume: Volume) -> Element:
+    """What a running guest's disk is copied to: a volume that is there, and no overlay."""
+    made = element("disk", type=_type(volume))
+    add(made, "driver", name="qemu", type=driver_format(volume.format))
+    _source(made, volume)
+    return made
+
+
+def moved(found: Element, to: Volume) -> Element:
+    """A disk as it is but for where it is stored: in ``to``, which is no overlay."""
+    found.set("type", _type(to))
+    for name in ("source", "backingStore", "mirror"):
+        for old in found.findall(name):
+            found.remove(old)
+    driver = found.find("driver")
+    (add(found, "driver", name="qemu") if driver is None else driver).set("type", driver_format(to.format))
+    _source(found, to)
+    _backing(found, ())
+    return found
+
+
 def driver_format(format: str) -> str:
     """QEMU's driver for a volume's format: an ISO image is raw to it."""
     return "raw" if format == "iso" else format

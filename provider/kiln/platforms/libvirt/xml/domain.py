@@ -14,6 +14,7 @@ from kiln.platforms.libvirt.xml.graphics import graphics
 from kiln.platforms.libvirt.xml.interface import interface
 from kiln.platforms.libvirt.xml.metadata import Kept, metadata
 from kiln.platforms.libvirt.xml.os import X86, os
+from kiln.platforms.libvirt.xml.sizes import balloon, numa, sizes
 from kiln.platforms.libvirt.xml.text import Element, add, dump, element
 from kiln.ports.domains import DomainSpec
 
@@ -31,20 +32,24 @@ def domain(spec: DomainSpec, *, console_log: str | None) -> str:
     add(root, "uuid", spec.uuid)
     if spec.description is not None:
         add(root, "description", spec.description)
-    kept = Kept(spec.mark, spec.cpu_mode, spec.metadata, spec.platform_config, spec.asked)
+    kept = Kept(spec.mark, spec.cpu_mode, spec.metadata, spec.platform_config, spec.asked, spec.sizes)
     add(root, "metadata").append(metadata(kept))
-    add(root, "memory", str(spec.memory), unit="KiB")
-    add(root, "currentMemory", str(spec.memory), unit="KiB")
-    add(root, "vcpu", str(spec.vcpus), placement="static")
+    sizes(root, spec.sizes)
     root.append(os(spec))
     root.append(_features(spec))
-    root.append(cpu(spec.cpu_mode, spec.accelerator))
+    root.append(_cpu(spec))
     root.append(_clock(spec))
     add(root, "on_poweroff", "destroy")
     add(root, "on_reboot", "restart")
     add(root, "on_crash", "destroy")
     root.append(_devices(spec, console_log))
     return overlay.applied(dump(root), spec.overlay) if spec.overlay else dump(root)
+
+
+def _cpu(spec: DomainSpec) -> Element:
+    made = cpu(spec.cpu_mode, spec.accelerator)
+    numa(made, spec.sizes)
+    return made
 
 
 def _features(spec: DomainSpec) -> Element:
@@ -76,5 +81,6 @@ def _devices(spec: DomainSpec, console_log: str | None) -> Element:
         made.append(interface(nic))
     console(made, spec.arch, console_log)
     helpers(made)
+    balloon(made, spec.sizes)
     graphics(made, spec)
     return made

@@ -1,5 +1,5 @@
 """Kiln's element in a domain's ``<metadata>``: the ownership mark, what was asked for, and the user's key/value pairs.
-A network's holds the mark alone.
+A network's and a snapshot's hold the mark alone.
 
 Values are attributes, not text: libvirt indents what it writes back, and only attributes keep their newlines.
 ``virDomainSetMetadata`` takes the element bare and puts it into its namespace, ``virDomainGetMetadata`` takes it out.
@@ -9,18 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import cast
 from xml.etree import ElementTree
 
 from kiln.platforms.libvirt.xml.text import Element, checked
+from kiln.ports.domains import Sizes
 from kiln.ports.marks import Holder, Mark, Phase
 
 NAMESPACE = "urn:kiln:domain:1"
 PREFIX = "kiln"
 _ROOT = f"{{{NAMESPACE}}}guest"
+_SIZES = {"memory": "memory", "vcpus": "vcpus", "max_memory": "maxMemory", "max_vcpus": "maxVcpus"}
 _NETWORK_NAMESPACE = "urn:kiln:network:1"
 _NETWORK_ROOT = f"{{{_NETWORK_NAMESPACE}}}network"
+SNAPSHOT_NAMESPACE = "urn:kiln:snapshot:1"
+_SNAPSHOT_ROOT = f"{{{SNAPSHOT_NAMESPACE}}}snapshot"
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Kept:
     metadata: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     asked: Mapping[str, str] = field(default_factory=dict)
+    sizes: Sizes | None = None
 
 
 def metadata(kept: Kept, *, bare: bool = False) -> Element:
@@ -41,6 +46,9 @@ def metadata(kept: Kept, *, bare: bool = False) -> Element:
         _add_mark(root, kept.mark)
     if kept.cpu_mode is not None:
         _add(root, "cpu", mode=kept.cpu_mode)
+    if kept.sizes is not None:
+        told = {_SIZES[name]: str(size) for name, size in asdict(kept.sizes).items() if size is not None}
+        _add(root, "size", **told)
     _add_entries(root, "setting", kept.settings)
     _add_entries(root, "asked", kept.asked)
     _add_entries(root, "metadata", kept.metadata)
@@ -52,6 +60,13 @@ def network_metadata(mark: Mark) -> Element:
     root = Element("network")
     _add_mark(root, mark)
     return _qualified(root, _NETWORK_NAMESPACE)
+
+
+def snapshot_metadata(mark: Mark, *, bare: bool = False) -> Element:
+    """The element that holds the mark of a snapshot, in a guest's definition, or its ``bare`` form."""
+    root = Element("snapshot")
+    _add_mark(root, mark)
+    return root if bare else _qualified(root, SNAPSHOT_NAMESPACE)
 
 
 def told(root: Element | None) -> Kept:
@@ -68,6 +83,7 @@ def told(root: Element | None) -> Kept:
         metadata=_told_entries(root, "metadata"),
         settings=_told_entries(root, "setting"),
         asked=_told_entries(root, "asked"),
+        sizes=_told_sizes(root.find("size")),
     )
 
 
@@ -79,6 +95,11 @@ def find(domain: Element) -> Element | None:
 def find_network(network: Element) -> Element | None:
     """Kiln's element in a network's definition."""
     return network.find(f"metadata/{_NETWORK_ROOT}")
+
+
+def find_snapshot(domain: Element) -> Element | None:
+    """Kiln's element for a snapshot in the definition of the guest it was taken of."""
+    return domain.find(f"metadata/{_SNAPSHOT_ROOT}")
 
 
 def _qualified(root: Element, namespace: str) -> Element:
@@ -121,6 +142,16 @@ def _told_mark(found: Element | None) -> Mark | None:
         info=_told_entries(found, "info"),
         made=int(made) if (made := found.get("made", "")).isdecimal() else None,
     )
+
+
+def _told_sizes(found: Element | None) -> Sizes | None:
+    if found is None:
+        return None
+    try:
+        told = {name: int(value) for name, key in _SIZES.items() if (value := found.get(key)) is not None}
+        return Sizes(**told)
+    except (TypeError, ValueError):
+        return None
 
 
 def _told_holder(found: Element | None) -> Holder | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from kiln.platforms.libvirt.xml.metadata import NAMESPACE
 from kiln.platforms.libvirt.xml.parse import told_domain
+from kiln.platforms.libvirt.xml.sizes import told_cells
 from kiln.platforms.libvirt.xml.text import parse
 
 _IDENTITY = "leave this entry out: it is what Kiln knows the guest by"
@@ -27,17 +28,20 @@ def owned(document: str) -> Owned:
     guest = told_domain(document, state="stopped", autostart=False)
     root = parse(document)
     disks = sorted((disk for disk in guest.disks if disk.path is not None), key=lambda disk: disk.target)
+    kept = guest.mark, guest.metadata, guest.asked, guest.sizes
     told = {
         "uuid": (_IDENTITY, guest.uuid),
-        "ownership mark": (_IDENTITY, (guest.mark, guest.metadata, len(root.findall(f"metadata/{{{NAMESPACE}}}*")))),
+        "ownership mark": (_IDENTITY, (kept, len(root.findall(f"metadata/{{{NAMESPACE}}}*")))),
         "accelerator": ("state the Node's 'accelerator'", guest.accelerator),
         **{
             name: (f"state '{name}'", value)
             for name, value in {
                 "name": guest.name,
                 "description": guest.description,
-                "memory": (guest.memory, guest.current_memory),
-                "vcpus": (guest.vcpus, guest.current_vcpus),
+                "memory": (guest.memory, guest.current_memory, told_cells(root) or guest.memory),
+                "maxMemory": guest.max_memory,
+                "vcpus": guest.current_vcpus,
+                "maxVcpus": guest.vcpus,
                 "firmware": guest.firmware,
                 "boot": guest.boot,
                 "disks": (disks, len(root.findall("devices/disk"))),

@@ -9,10 +9,9 @@ from kiln.platforms.libvirt.xml.cpu import told as told_cpu
 from kiln.platforms.libvirt.xml.devices import AGENT_CHANNEL
 from kiln.platforms.libvirt.xml.os import told_boot, told_firmware
 from kiln.platforms.libvirt.xml.settings import told_settings
+from kiln.platforms.libvirt.xml.sizes import free_memory_slots, told_installed, told_max_memory, told_memory, told_vcpus
 from kiln.platforms.libvirt.xml.text import Element, find, findall, parse
 from kiln.ports.domains import Domain, DomainDisk, DomainNic, Live, PowerState
-
-_KIB = {"b": 1 / 1024, "bytes": 1 / 1024, "KiB": 1, "k": 1, "MiB": 1024, "M": 1024, "GiB": 1024**2, "G": 1024**2}
 
 
 def told_domain(document: str, *, state: PowerState, autostart: bool) -> Domain:
@@ -20,14 +19,13 @@ def told_domain(document: str, *, state: PowerState, autostart: bool) -> Domain:
     root = parse(document)
     kept = metadata.told(metadata.find(root))
     accelerator: Literal["kvm", "tcg"] = "kvm" if root.get("type") == "kvm" else "tcg"
-    os, vcpu, current = root.find("os"), root.find("vcpu"), root.find("currentMemory")
-    memory = _memory(root.find("memory"))
-    vcpus = int(root.findtext("vcpu") or 1)
+    os = root.find("os")
+    current_vcpus, vcpus = told_vcpus(root)
     return Domain(
         name=root.findtext("name") or "",
         uuid=root.findtext("uuid") or "",
         state=state,
-        memory=memory,
+        memory=told_memory(root, "memory"),
         vcpus=vcpus,
         cpu_mode=told_cpu(root.find("cpu"), kept.cpu_mode, accelerator),
         firmware="bios" if os is None else told_firmware(os),
@@ -41,24 +39,32 @@ def told_domain(document: str, *, state: PowerState, autostart: bool) -> Domain:
         mark=kept.mark,
         metadata=kept.metadata,
         platform_config=told_settings(root, kept.settings),
-        current_memory=None if current is None else _memory(current),
-        current_vcpus=int(vcpu.get("current", vcpus)) if vcpu is not None else None,
+        current_memory=told_memory(root, "currentMemory") or None,
+        current_vcpus=None if root.find("vcpu") is None else current_vcpus,
         console_log=_attribute(root, "devices/serial/log", "file"),
+        max_memory=told_max_memory(root),
         asked=kept.asked,
+        sizes=kept.sizes,
     )
 
 
 def told_live(document: str) -> tuple[Live, int | None]:
     """What a running guest has by its live definition, and the TCP port of its VNC console if it has one."""
     root = parse(document)
-    vcpu = root.find("vcpu")
+    kept = metadata.told(metadata.find(root))
+    vcpus, max_vcpus = told_vcpus(root)
     live = Live(
-        memory=_memory(root.find("currentMemory")),
-        vcpus=1 if vcpu is None else int(vcpu.get("current", vcpu.text or 1)),
+        memory=told_memory(root, "currentMemory"),
+        vcpus=vcpus,
         disks=tuple(map(_disk, findall(root, "devices/disk"))),
         nics=tuple(map(_nic, findall(root, "devices/interface"))),
         free_slots=_free_slots(root),
-        asked=metadata.told(metadata.find(root)).asked,
+        installed=told_installed(root),
+        max_memory=told_max_memory(root),
+        memory_slots=free_memory_slots(root),
+        max_vcpus=max_vcpus,
+        asked=kept.asked,
+        sizes=kept.sizes,
     )
     vnc = [console for console in findall(root, "devices/graphics") if console.get("type") == "vnc"]
     port = int(vnc[0].get("port") or -1) if vnc else -1
@@ -94,6 +100,11 @@ def disk_document(document: str, target: str) -> Element | None:
     return None
 
 
+def disk_path(found: Element) -> str | None:
+    """Where the disk of a ``<disk>``, or the copy of a ``<mirror>``, is stored; None for an empty CD drive."""
+    return _attribute(found, "source", "file") or _attribute(found, "source", "dev")
+
+
 def nic_document(document: str, mac: str) -> Element | None:
     """The ``<interface>`` with a MAC address."""
     for found in parse(document).findall("devices/interface"):
@@ -115,10 +126,11 @@ def _disk(found: Element) -> DomainDisk:
         target=_attribute(found, "target", "dev") or "",
         device=found.get("device") or "disk",
         bus=_attribute(found, "target", "bus") or "",
-        path=_attribute(found, "source", "file") or _attribute(found, "source", "dev"),
+        path=disk_path(found),
         format=_attribute(found, "driver", "type"),
         serial=found.findtext("serial") or None,
         boot_order=None if order is None else int(order),
+        backing=tuple(path for below in found.iter("backingStore") if (path := disk_path(below)) is not None),
     )
 
 
@@ -139,12 +151,6 @@ def _nic(found: Element) -> DomainNic:
 
 def _graphics(root: Element) -> str:
     return _attribute(root, "devices/graphics", "type") or "none"
-
-
-def _memory(found: Element | None) -> int:
-    if found is None:
-        return 0
-    return int(int(found.text or 0) * _KIB[found.get("unit") or "KiB"])
 
 
 def _attribute(parent: Element, path: str, name: str) -> str | None:

@@ -1,0 +1,15 @@
+"""Faults at every point of putting a server right that somebody changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.scenarios.drifts import SERVERS
+from tests.faults.sweep import Way, performances, sweep
+
+
+@pytest.mark.parametrize(("scenario", "way"), performances(SERVERS))
+def test_after_a_fault_at_any_point_nothing_is_lost_or_left(tmp_path: Path, scenario: str, way: Way) -> None:
+    sweep(SERVERS[scenario], tmp_path, way)

@@ -1,0 +1,15 @@
+"""Faults at every point of giving a running guest memory and virtual CPUs, and taking memory back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.scenarios.sizes import SCENARIOS
+from tests.faults.sweep import Way, performances, sweep
+
+
+@pytest.mark.parametrize(("scenario", "way"), performances(SCENARIOS))
+def test_after_a_fault_at_any_point_nothing_is_lost_or_left(tmp_path: Path, scenario: str, way: Way) -> None:
+    sweep(SCENARIOS[scenario], tmp_path, way)
