@@ -37,8 +37,9 @@ test: setup lint check-generated  ## run all checks and all tests
 test-fast: setup  ## run the tests that need no guest and no pulumi
 	$(MEMBER) $(PYTEST) -n auto tests/unit tests/hosts tests/conformance tests/faults $(wildcard tests/contract)
 
-soak: setup  ## live thousands of lives of a stack in memory, with faults at every step
-	$(MEMBER) $(PYTEST) -n $(WORKERS) --dist loadfile --timeout 36000 --hypothesis-profile soak tests/faults
+soak: setup  ## live thousands of lives of a stack in memory, and strike at every step of one on a real libvirtd
+	$(MEMBER) $(PYTEST) -n $(WORKERS) --dist loadfile --timeout 36000 --hypothesis-profile soak tests/faults \
+	  tests/e2e/test_faults.py
 
 lint: setup lint-types lint-imports  ## check style, types and the direction of imports
 	@.venv/bin/ruff check

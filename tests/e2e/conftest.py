@@ -15,9 +15,11 @@ from typing import Any
 import libvirt
 import pytest
 
+from tests.e2e.daemon import Daemon
 from tests.e2e.direct import Direct
 from tests.e2e.inventory import TEST_PREFIX, URI, Inventory
 from tests.e2e.stacks import PLUGIN_DIRECTORY, Runner, Stack
+from tests.e2e.witness import has
 from tools.guests import GuestImage, debian, tiny
 from tools.pulumi_cli import ensure_cli
 from tools.setup import libvirtd
@@ -91,13 +93,15 @@ class TestPool:
 
 
 def contains(file: Path, text: str) -> bool:
-    """Whether a file's bytes hold ``text``, in UTF-8, UTF-16 or base64 at any alignment."""
-    import base64
+    """Whether a file's bytes hold ``text``, in any of the encodings that ``has`` knows."""
+    return has(file.read_bytes(), text)
 
-    data, plain = file.read_bytes(), text.encode()
-    needles = [plain, text.encode("utf-16-le")]
-    needles += [base64.b64encode(b"x" * shift + plain)[4:-4] for shift in range(3)]
-    return any(needle in data for needle in needles)
+
+@pytest.fixture(scope="module")
+def daemon(machine: None) -> Iterator[Daemon]:
+    """A libvirtd of this module's own. Such a module says that it is where its ``inventory`` looks."""
+    with Daemon() as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +122,7 @@ def pool(prefix: str, inventory: Inventory) -> Iterator[TestPool]:
     made = TestPool(prefix, directory)
     yield made
     left = made.files()
+    defined = inventory.connection.storagePoolLookupByName(prefix)  # the daemon may be another one by now
     if defined.isActive():
         defined.destroy()
     defined.undefine()
@@ -173,9 +178,9 @@ def stacks(tmp_path_factory: pytest.TempPathFactory, pool: TestPool, runner: Run
     the others."""
     with ExitStack() as ending:
 
-        def make(config: dict[str, Any] | None = None, directory: Path | None = None) -> Stack:
+        def make(config: dict[str, Any] | None = None, directory: Path | None = None, **options: Any) -> Stack:
             place = directory or tmp_path_factory.mktemp("stack")
-            stack = Stack(runner, place, {"kiln:storagePool": pool.name, **(config or {})})
+            stack = Stack(runner, place, {"kiln:storagePool": pool.name, **(config or {})}, **options)
             ending.callback(lambda: None if stack.is_empty else stack.destroy())
             return stack
 

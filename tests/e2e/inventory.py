@@ -20,7 +20,13 @@ class Inventory:
 
     def __init__(self, uri: str = URI) -> None:
         libvirt.registerErrorHandler(lambda *_: None, None)
+        self.uri = uri
         self.connection = libvirt.open(uri)
+
+    def reopen(self) -> None:
+        """Connect to a daemon that was started anew."""
+        self.close()
+        self.connection = libvirt.open(self.uri)
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -75,10 +75,17 @@ class Runner:
             max_workers=1, mp_context=get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),)
         )
 
-    def run(self, directory: Path, verb: Verb, argument: Program | Sequence[Imported] | None = None) -> Run:
-        """Run one command on the stack in ``directory``, with a program or what it imports."""
+    def run(
+        self,
+        directory: Path,
+        verb: Verb,
+        argument: Program | Sequence[Imported] | None = None,
+        parallel: int | None = None,
+    ) -> Run:
+        """Run one command on the stack in ``directory``, with a program or what it imports; ``parallel`` is its
+        option."""
         pickled = dill.dumps(argument or _nothing)
-        return self._pool.submit(_run, directory, verb, pickled, dict(os.environ)).result()
+        return self._pool.submit(_run, directory, verb, pickled, dict(os.environ), parallel).result()
 
     def close(self) -> None:
         """End the process."""
@@ -86,17 +93,26 @@ class Runner:
 
 
 class Stack:
-    """One stack. The project's file is JSON, which is YAML; ``config`` is the project's configuration."""
+    """One stack. The project's file is JSON, which is YAML; ``config`` is the project's configuration, ``plugin`` the
+    directory of the plugin, ``parallel`` how many resources are treated at a time."""
 
-    def __init__(self, runner: Runner, directory: Path, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        directory: Path,
+        config: Mapping[str, Any],
+        plugin: Path = PLUGIN_DIRECTORY,
+        parallel: int | None = None,
+    ) -> None:
         self.directory = directory
         self.is_empty = True
         self._runner = runner
+        self._parallel = parallel
         prepare(directory)
         project = {
             "name": PROJECT,
             "runtime": "python",
-            "plugins": {"providers": [{"name": "kiln", "path": str(PLUGIN_DIRECTORY)}]},
+            "plugins": {"providers": [{"name": "kiln", "path": str(plugin)}]},
             "config": {key: {"value": value} for key, value in config.items()},
         }
         (directory / "Pulumi.yaml").write_text(json.dumps(project))
@@ -142,6 +158,23 @@ class Stack:
         """``pulumi destroy`` that has to fail; returns what the user sees."""
         return self._fails("destroy")
 
+    def up_may_fail(self, program: Program) -> Run:
+        """``pulumi up`` that ends as it ends."""
+        self.is_empty = False
+        return self._runner.run(self.directory, "up", program, self._parallel)
+
+    def destroy_may_fail(self) -> Run:
+        """``pulumi destroy`` that ends as it ends."""
+        run = self._runner.run(self.directory, "destroy", parallel=self._parallel)
+        self.is_empty = not run.failed
+        return run
+
+    def unlock(self) -> None:
+        """``pulumi cancel``: the lock of a CLI that was killed goes."""
+        command = ["pulumi", "cancel", "--yes", "--non-interactive", "--stack", STACK]
+        env = {**os.environ, **environment(self.directory)}
+        subprocess.run(command, cwd=self.directory, env=env, capture_output=True, check=True)
+
     def export(self) -> str:
         """``pulumi stack export`` as a user runs it, without ``--show-secrets``."""
         command = ["pulumi", "stack", "export", "--stack", STACK]
@@ -154,12 +187,12 @@ class Stack:
         return {entry["urn"].rpartition("::")[2]: entry for entry in entries if entry["type"].startswith("kiln:index:")}
 
     def _succeeds(self, verb: Verb, argument: Program | Sequence[Imported] | None = None) -> Run:
-        run = self._runner.run(self.directory, verb, argument)
+        run = self._runner.run(self.directory, verb, argument, self._parallel)
         assert not run.failed, run.text
         return run
 
     def _fails(self, verb: Verb, program: Program | None = None) -> str:
-        run = self._runner.run(self.directory, verb, program)
+        run = self._runner.run(self.directory, verb, program, self._parallel)
         assert run.failed, f"the command succeeded: {run.text}"
         return run.text
 
@@ -175,11 +208,11 @@ def _end_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _run(directory: Path, verb: Verb, pickled: bytes, env: Mapping[str, str]) -> Run:
+def _run(directory: Path, verb: Verb, pickled: bytes, env: Mapping[str, str], parallel: int | None) -> Run:
     """In the runner's process: one command of the Automation API."""
     os.environ.update(env)
     try:
-        return _command(_opened(directory), verb, dill.loads(pickled))
+        return _command(_opened(directory), verb, dill.loads(pickled), parallel)
     except errors.CommandError as error:
         return Run(str(error), failed=True)
 
@@ -191,24 +224,24 @@ def _opened(directory: Path) -> auto.Stack:
     return auto.create_or_select_stack(STACK, project_name=PROJECT, program=_nothing, opts=options)
 
 
-def _command(stack: auto.Stack, verb: Verb, argument: Any) -> Run:
+def _command(stack: auto.Stack, verb: Verb, argument: Any, parallel: int | None) -> Run:
     match verb:
         case "import":
             wanted: Any = [{"type": f"kiln:index:{kind}", "name": name, "id": id} for kind, name, id in argument]
             made = stack.import_resources(resources=wanted, protect=False, generate_code=False, show_secrets=False)
             return Run(made.stdout + made.stderr, _counts(made.summary.resource_changes))
         case "up":
-            up = stack.up(program=argument, color="never")
+            up = stack.up(program=argument, color="never", parallel=parallel)
             outputs = {key: output.value for key, output in up.outputs.items()}
             return Run(up.stdout + up.stderr, _counts(up.summary.resource_changes), outputs)
         case "preview":
-            preview = stack.preview(program=argument, color="never")
+            preview = stack.preview(program=argument, color="never", parallel=parallel)
             return Run(preview.stdout + preview.stderr, _counts(preview.change_summary))
         case "refresh":
-            refreshed = stack.refresh(color="never", show_secrets=False)
+            refreshed = stack.refresh(color="never", show_secrets=False, parallel=parallel)
             return Run(refreshed.stdout + refreshed.stderr, _counts(refreshed.summary.resource_changes))
         case "destroy":
-            destroyed = stack.destroy(color="never", show_secrets=False)
+            destroyed = stack.destroy(color="never", show_secrets=False, parallel=parallel)
             return Run(destroyed.stdout + destroyed.stderr, _counts(destroyed.summary.resource_changes))
 
 

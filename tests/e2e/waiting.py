@@ -9,9 +9,9 @@ from pathlib import Path
 LIMIT = 60.0
 
 
-def until(true: Callable[[], bool]) -> None:
-    """Return as soon as it is true. Raises AssertionError after a minute."""
-    deadline = time.monotonic() + LIMIT
+def until(true: Callable[[], bool], limit: float = LIMIT) -> None:
+    """Return as soon as it is true. Raises AssertionError after ``limit`` seconds."""
+    deadline = time.monotonic() + limit
     while not true():
         assert time.monotonic() < deadline, "it did not become true"
         time.sleep(0.05)

@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 
 _TAG = re.compile(r"([0-9a-f]{8})([0-9a-f]{8})-([0-9a-f]+)-([0-9a-f]+)-[0-9a-f]{8}")
+_ENDED = frozenset("ZXx")
+"""The states of processes that have ended."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,10 @@ def _machine() -> tuple[str, str]:
 
 
 def _started(pid: int) -> int | None:
+    """When a process started; None when there is none, or it has ended and its parent did not ask how (proc(5))."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    return int(stat.rpartition(")")[2].split()[19])
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in _ENDED else int(fields[19])

@@ -28,6 +28,19 @@ def test_what_an_ended_process_left_is_known_by_its_tag() -> None:
     assert maker_runs(left) is False
 
 
+def test_a_killed_process_that_nobody_has_reaped_does_not_run() -> None:
+    program = "from kiln.framework.process import tag; print(tag(), flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as killed:
+        assert killed.stdout is not None
+        left = killed.stdout.readline().strip()
+        assert maker_runs(left)
+        killed.kill()
+        os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
+        assert maker_runs(left) is False
+
+
 def test_a_process_with_the_pid_of_a_dead_one_is_another() -> None:
     assert not replace(this_process(), started=this_process().started + 1).runs()
     assert not replace(this_process(), boot="another boot").runs()
