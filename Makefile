@@ -7,12 +7,14 @@ MEMBER := @python3 -m tools.setup.membership
 # file of tests stays with one worker, because its tests share a stack.
 WORKERS ?= 3
 PYTEST := $(PYTHON) -m pytest -p tools.pytest_requirements
+SHARED_OUT := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+FAULTS := tests/faults tests/e2e/test_faults.py
 
 export VERBOSE
 export PULUMI_SKIP_UPDATE_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pulumi demo demo-down test test-fast soak lint lint-types lint-imports schema sdk docs check-generated bench \
+.PHONY: help setup pulumi demo demo-down test test-faults test-fast soak lint lint-types lint-imports schema sdk docs check-generated bench \
   requirements lock clean
 
 help:  ## list the targets
@@ -30,16 +32,18 @@ demo: setup  ## run examples/01-first-server and log in to its guest; IMAGE=path
 demo-down: setup  ## destroy what the demo made
 	$(MEMBER) $(PYTHON) -m tools.demo down
 
-test: setup lint check-generated  ## run all checks and all tests
+test: setup lint check-generated  ## run all checks and all tests but those of test-faults
 	@$(PYTHON) -m tools.requirements --forget
-	$(MEMBER) $(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(MEMBER) $(PYTEST) $(SHARED_OUT) $(addprefix --ignore=,$(FAULTS))
+
+test-faults: setup  ## put a fault at every step of what each resource does, and look what becomes of it
+	$(MEMBER) $(PYTEST) $(SHARED_OUT) $(FAULTS)
 
 test-fast: setup  ## run the tests that need no guest and no pulumi
 	$(MEMBER) $(PYTEST) -n auto tests/unit tests/hosts tests/conformance tests/faults $(wildcard tests/contract)
 
 soak: setup  ## live thousands of lives of a stack in memory, and strike at every step of one on a real libvirtd
-	$(MEMBER) $(PYTEST) -n $(WORKERS) --dist loadfile --timeout 36000 --hypothesis-profile soak tests/faults \
-	  tests/e2e/test_faults.py
+	$(MEMBER) $(PYTEST) $(SHARED_OUT) --timeout 36000 --hypothesis-profile soak $(FAULTS)
 
 lint: setup lint-types lint-imports  ## check style, types and the direction of imports
 	@.venv/bin/ruff check
