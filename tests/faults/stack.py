@@ -40,12 +40,14 @@ class Stack:
     """The state of one stack, and the commands that change it.
 
     An error ends a run as it is. A resource of which an operation failed is in the state as Pulumi would have it: after
-    a partial one with the new inputs and the reasons, otherwise as before.
+    a partial one with the new inputs and the reasons, otherwise as before; ``half_deleted`` are those whose deletion, at
+    their end or for a replacement, failed.
     """
 
     def __init__(self, world: FaultyWorld) -> None:
         self.world = world
         self.entries: dict[str, Entry] = {}
+        self.half_deleted: set[str] = set()
 
     def up(self, program: Program) -> None:
         """``pulumi up``. Raises KilnError and Partial."""
@@ -71,6 +73,7 @@ class Stack:
 
     def refresh(self) -> None:
         """``pulumi refresh``. What is read is taken for finished, as the engine does."""
+        self.half_deleted.clear()
         for name, entry in list(self.entries.items()):
             resource, ctx = self.world.resources[entry.kind], self._context(name, entry.kind)
             found = operations.read(ctx, resource, entry.made.id, entry.inputs, entry.made.state)
@@ -121,7 +124,9 @@ class Stack:
     def _delete(self, name: str) -> None:
         entry = self.entries[name]
         ctx = self._context(name, entry.kind)
+        self.half_deleted.add(name)
         operations.delete(ctx, self.world.resources[entry.kind], entry.made.id, entry.made.state)
+        self.half_deleted.discard(name)
         del self.entries[name]
 
     def _check(self, name: str, kind: str, inputs: Mapping[str, Any], entry: Entry | None) -> dict[str, Any]:

@@ -204,8 +204,8 @@ class Life(RuleBasedStateMachine):
         if inputs is None:
             self.wanted.pop(name, None)
         else:
-            # A delete may have ended half-way, which only the node tells.
-            self.drifted = self.drifted or (name in self.stack.entries and name not in self.wanted)
+            # A delete may have ended half-way, which only the node tells, and what is wanted now may not replace.
+            self.drifted = self.drifted or name in self.stack.half_deleted
             self.wanted[name] = {key: value for key, value in inputs.items() if value is not None}
 
     def _look(self) -> None:
