@@ -40,8 +40,8 @@ class Stack:
     """The state of one stack, and the commands that change it.
 
     An error ends a run as it is. A resource of which an operation failed is in the state as Pulumi would have it: after
-    a partial one with the new inputs and the reasons, otherwise as before; ``half_deleted`` are those whose deletion, at
-    their end or for a replacement, failed.
+    a partial one with the new inputs and the reasons, otherwise as before; ``half_deleted`` are those whose deletion
+    failed, at their end or for a replacement.
     """
 
     def __init__(self, world: FaultyWorld) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from kiln.framework.context import Context
-from kiln.framework.errors import InputError, InputErrors, KilnError, PartialCreate
+from kiln.framework.errors import InputError, InputErrors, KilnError, NotFound, PartialCreate
 from kiln.framework.model import Impact, Model, parse, places, unfinished, walk_secret_fields
 from kiln.framework.plan import Change, Plan
 from kiln.framework.resource import AnyResource
@@ -158,6 +158,10 @@ def update(
         changed = resource.update(ctx, id, before, old, new)
     except PartialCreate as partial:
         raise _partial(resource, partial, secrets) from partial
+    except NotFound as error:
+        if resource.read(ctx, id, old, before) is None:
+            error.action = "it is gone: run `pulumi refresh`, and `pulumi up` makes it again"
+        raise
     return Outcome(id, mark_secrets(resource.State, changed.wire(), secrets))
 
 

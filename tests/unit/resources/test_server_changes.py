@@ -109,7 +109,7 @@ def test_a_changed_guest_that_ran_runs_again(world: World, image: str) -> None:
 
 def test_an_update_of_a_guest_that_is_gone_says_so(world: World, made: Outcome) -> None:
     world.node.domains.undefine(world.context(), made.id)
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound, match="it is gone: run `pulumi refresh`, and `pulumi up` makes it again"):
         world.update("Server", made, memory="1GiB")
 
 
