@@ -23,6 +23,8 @@ import dill
 from pulumi import automation as auto
 from pulumi.automation import OpMap, errors
 
+from tests.e2e.automation import LocalStack
+
 Program = Callable[[], None]
 Verb = Literal["up", "preview", "refresh", "destroy", "import"]
 Imported = tuple[str, str, str]
@@ -220,8 +222,7 @@ def _run(directory: Path, verb: Verb, pickled: bytes, env: Mapping[str, str], pa
 @cache
 def _opened(directory: Path) -> auto.Stack:
     """The stack, selected once; each look for it costs two runs of the CLI."""
-    options = auto.LocalWorkspaceOptions(work_dir=str(directory), env_vars=environment(directory))
-    return auto.create_or_select_stack(STACK, project_name=PROJECT, program=_nothing, opts=options)
+    return LocalStack(STACK, directory, directory / "state", environment(directory))
 
 
 def _command(stack: auto.Stack, verb: Verb, argument: Any, parallel: int | None) -> Run:
