@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -23,6 +24,8 @@ Find: TypeAlias = Callable[[str], Element | None]
 """Finds a device in a definition."""
 
 UNPLUG_SECONDS = 20.0
+TRAY_SECONDS = 20.0
+_TRAY = re.compile("tray", re.IGNORECASE)
 _POLL_SECONDS = 0.1
 
 
@@ -55,9 +58,31 @@ def plug(domain: Any, device: DiskSpec | NicSpec, settings: Mapping[str, str]) -
     domain.attachDeviceFlags(dump(_element(device, settings)), Affect.LIVE)
 
 
-def replug(domain: Any, device: DiskSpec | NicSpec, settings: Mapping[str, str]) -> None:
-    """Change the medium or the network of a device of the running guest. Raises libvirtError."""
-    domain.updateDeviceFlags(dump(_element(device, settings)), Affect.LIVE)
+def replug(ctx: Context, link: Link, uuid: str, device: DiskSpec | NicSpec, settings: Mapping[str, str]) -> None:
+    """Change the medium or the network of a device of the running guest.
+
+    A guest may close the tray of a drive while its medium is changed, as firmware does that looks for what to boot, or
+    keep it locked: that is tried again for a while.
+
+    Raises:
+        KilnError: the guest does not let go of the medium, among others.
+    """
+    guest, document = Guest(uuid), dump(_element(device, settings))
+    doing, limited = Doing(f"change '{device.called}' of", guest), ctx.limited(TRAY_SECONDS)
+    while True:
+        try:
+            return link.run(ctx, doing, lambda opened: _update(guest.find(opened), document))
+        except KilnError as error:
+            if not _TRAY.search(error.cause or ""):
+                raise
+            if limited.remaining(1) <= 0:
+                error.action = "see that the guest does not use the medium (umount, eject -i off, eject), and run again"
+                raise
+        ctx.sleep(_POLL_SECONDS, str(doing))
+
+
+def _update(domain: Any, document: str) -> None:
+    domain.updateDeviceFlags(document, Affect.LIVE)
 
 
 def _element(device: DiskSpec | NicSpec, settings: Mapping[str, str]) -> Element:

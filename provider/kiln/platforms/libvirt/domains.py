@@ -203,7 +203,8 @@ class LibvirtDomains:
 
     def replug(self, ctx: Context, uuid: str, device: DiskSpec | NicSpec, settings: Mapping[str, str]) -> None:
         """Change the medium or the network of a device of the running guest."""
-        self._change(ctx, f"change '{device.called}' of", uuid, lambda domain: devices.replug(domain, device, settings))
+        with self._recent.changing(uuid):
+            devices.replug(ctx, self._link, uuid, device, settings)
 
     def plug_memory(self, ctx: Context, uuid: str, size: int) -> None:
         """Give the running guest a memory module."""
