@@ -159,10 +159,18 @@ def update(
     except PartialCreate as partial:
         raise _partial(resource, partial, secrets) from partial
     except NotFound as error:
-        if resource.read(ctx, id, old, before) is None:
+        if _is_gone(ctx, resource, id, old, before):
             error.action = "it is gone: run `pulumi refresh`, and `pulumi up` makes it again"
         raise
     return Outcome(id, mark_secrets(resource.State, changed.wire(), secrets))
+
+
+def _is_gone(ctx: Context, resource: AnyResource, id: str, inputs: Any, state: Any) -> bool:
+    """Whether an object is known to be gone; not where it cannot be looked at."""
+    try:
+        return resource.read(ctx, id, inputs, state) is None
+    except KilnError:
+        return False
 
 
 def delete(ctx: Context, resource: AnyResource, id: str, state: Data) -> None:

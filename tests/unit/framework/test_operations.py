@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 from kiln.framework import operations
 from kiln.framework.context import Context
-from kiln.framework.errors import InputError, InputErrors, KilnError, PartialCreate
+from kiln.framework.errors import InputError, InputErrors, KilnError, NotFound, PartialCreate
 from kiln.framework.model import Model
 from kiln.framework.operations import Autoname, Outcome
 from kiln.framework.plan import Plan
@@ -29,6 +29,8 @@ class Car(Resource[CarInputs, CarState]):
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.partial = False
+        self.missing: NotFound | None = None
+        self.unreadable = False
         self.refused: tuple[InputError, ...] = ()
         self.seen: Any = None
 
@@ -51,6 +53,8 @@ class Car(Resource[CarInputs, CarState]):
         self, ctx: Context, id: str, inputs: CarInputs | None, state: CarState | None
     ) -> Found[CarInputs, CarState] | None:
         self.seen = (inputs, state)
+        if self.unreadable:
+            raise KilnError("the garage is closed")
         if id == "gone":
             return None
         now = inputs or CarInputs()
@@ -58,6 +62,8 @@ class Car(Resource[CarInputs, CarState]):
 
     def update(self, ctx: Context, id: str, state: CarState, old: CarInputs, new: CarInputs) -> CarState:
         self.calls.append("update")
+        if self.missing is not None:
+            raise self.missing
         if self.partial:
             raise PartialCreate(id, state_of(new), ["no fuel"])
         return state_of(new)
@@ -235,6 +241,25 @@ def test_the_preview_of_an_update_does_not_know_what_a_change_may_alter(car: Car
     after = update_preview(car, {"doors": 2})
     assert after["weight"] is UNKNOWN
     assert after["serial"] == "s1"
+
+
+@pytest.mark.parametrize(
+    ("id", "unreadable", "action"),
+    [
+        ("gone", False, "it is gone: run `pulumi refresh`, and `pulumi up` makes it again"),
+        ("car", False, "look for the key"),
+        ("gone", True, "look for the key"),
+    ],
+    ids=["object", "something else", "not to be seen"],
+)
+def test_what_an_update_misses_is_told_to_be_the_object_only_where_it_is(
+    car: Car, id: str, unreadable: bool, action: str
+) -> None:
+    car.missing, car.unreadable = NotFound("nothing there", action="look for the key"), unreadable
+    state = state_of(CarInputs()).wire()
+    with pytest.raises(NotFound, match="nothing there") as caught:
+        operations.update(Context(), car, id, state, CarInputs().wire(), CarInputs().wire())
+    assert caught.value.action == action
 
 
 def test_an_update_that_its_plan_refuses_fails_in_its_preview_and_a_refresh_gets_the_plan(car: Car) -> None:
