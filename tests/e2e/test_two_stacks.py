@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from kiln.framework.errors import Conflict, KilnError
+from kiln.framework.operations import Outcome
 
 from tests.e2e.conftest import TestPool
 from tests.e2e.daemon import Daemon
@@ -73,7 +74,7 @@ def test_of_two_stacks_that_want_one_name_one_gets_it_and_the_other_is_told(
 ) -> None:
     barrier = threading.Barrier(2)
 
-    def make(direct: Direct) -> object:
+    def make(direct: Direct) -> Outcome | KilnError:
         barrier.wait()
         try:
             return direct.make(kind, f"{prefix}-same", **inputs)
@@ -87,5 +88,5 @@ def test_of_two_stacks_that_want_one_name_one_gets_it_and_the_other_is_told(
         assert isinstance(lost, Conflict)
         assert f"{prefix}-same" in str(lost)
         assert lost.action
-        winner = next(number for number, end in enumerate(ends) if end is not lost)
-        two[winner].remove(kind, ends[winner])  # type: ignore[arg-type]
+        ((winner, made),) = [(by, end) for by, end in zip(two, ends, strict=True) if not isinstance(end, KilnError)]
+        winner.remove(kind, made)

@@ -20,11 +20,13 @@ CTX = Context()
 
 
 class FakePool:
-    """A ``virStoragePool`` with one volume, or with an error instead."""
+    """A ``virStoragePool`` with one volume at first, or with an error instead; ``reads`` are the volumes read."""
 
     def __init__(self, name: str, error: FakeError | None = None) -> None:
         self._name = name
         self._error = error
+        self.names = [f"in-{name}"]
+        self.reads: list[str] = []
 
     def name(self) -> str:
         return self._name
@@ -35,14 +37,17 @@ class FakePool:
     def listVolumes(self) -> list[str]:
         if self._error is not None:
             raise self._error
-        return [f"in-{self._name}"]
+        return list(self.names)
 
     def listAllVolumes(self, _flags: int) -> list[Any]:
         return [self.storageVolLookupByName(name) for name in self.listVolumes()]
 
     def storageVolLookupByName(self, name: str) -> Any:
-        text = volume(name, format="raw", virtual_size=512)
-        return SimpleNamespace(name=lambda: name, XMLDesc=lambda _flags: text)
+        return SimpleNamespace(name=lambda: name, XMLDesc=lambda _flags: self._read(name))
+
+    def _read(self, name: str) -> str:
+        self.reads.append(name)
+        return volume(name, format="raw", virtual_size=512)
 
 
 def contents(link: Link, *pools: FakePool) -> Contents:
@@ -58,6 +63,15 @@ def test_a_pool_that_stops_or_goes_meanwhile_has_no_volumes(link: Link, code: Er
     gone = FakePool("theirs", FakeError(code, "storage pool 'theirs' is not active"))
     found = contents(link, FakePool("a"), gone, FakePool("b")).now(CTX)
     assert [str(one.ref) for one in found] == ["a/in-a", "b/in-b"]
+
+
+def test_only_what_is_new_is_read_when_it_is_asked_again_what_there_is(link: Link) -> None:
+    pool = FakePool("a")
+    found = contents(link, pool)
+    assert [one.ref.name for one in found.now(CTX)] == ["in-a"]
+    pool.names.append("new")
+    assert [one.ref.name for one in found.now(CTX)] == ["in-a", "new"]
+    assert pool.reads == ["in-a", "new"]
 
 
 def test_any_other_error_is_told(link: Link) -> None:
